@@ -164,8 +164,8 @@ crds: need-cargo ## Write crds/ anew from crates/api
 		'match($$0, /  name: [a-z]+/) { printf "%s", $$0 > ("crds/" substr($$0, RSTART + 8, RLENGTH - 8) ".yaml") }'
 
 .PHONY: reference
-reference: need-cargo ## Write docs/api-reference.md, the remedies in docs/troubleshooting.md, and docs/dns-providers.md anew
-	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test it reference::
+reference: need-cargo ## Write docs/api-reference.md, the remedies in docs/troubleshooting.md, docs/cert-manager-fields.md and docs/dns-providers.md anew
+	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test it -- reference:: migrate_fields::the_documentation
 	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test documentation
 
 .PHONY: features

@@ -286,6 +286,7 @@ pub(crate) fn config(settings: &Run, responder_ports: ResponderPorts) -> Config 
         self_check_timeout: settings.http01_self_check_timeout,
         path_type: settings.http01_path_type,
         egress: settings.egress.rules(),
+        certificates_own_secrets: settings.enable_certificate_owner_ref,
         backoff: Backoff { first: settings.backoff_first, longest: settings.backoff_longest },
         recursive_nameservers: settings.dns01_recursive_nameservers.clone(),
         propagation_check: match settings.dns01_recursive_nameservers_only {

@@ -77,6 +77,8 @@ pub struct Config {
     pub egress: Rules,
     /// How the paths of temporary Ingresses are matched.
     pub path_type: PathType,
+    /// Whether Secrets are deleted with their Certificates, unless these say otherwise.
+    pub certificates_own_secrets: bool,
     /// Waits after failures.
     pub backoff: Backoff,
     /// The maximum number of concurrent orders of an account.

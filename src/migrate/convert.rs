@@ -168,7 +168,8 @@ fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
     if let Some(Outcome { source, fitness: Fitness::Left(why), .. }) = issuer {
         return left(object, Vec::new(), format!("It stays with its issuer, {source}. {why}"));
     }
-    let (taken, mut notes) = take(fields::CERTIFICATE, object);
+    let (mut taken, mut notes) = take(fields::CERTIFICATE, object);
+    notes.extend(with_profile(&mut taken));
     let invalid = match serde_json::from_value::<CertificateSpec>(taken["spec"].clone()) {
         Ok(spec) => ValidatedCertificate::new(&spec, None).err().map(|error| error.to_string()),
         Err(error) => Some(error.to_string()),
@@ -196,6 +197,22 @@ fn certificate(object: &Value, issuers: &[Outcome]) -> Outcome {
         }
     };
     Outcome { source: Source::of(object), original: object.clone(), object: Some(taken), fitness, notes }
+}
+
+/// Writes cert-manager's default for the encryption of a PKCS#12 keystore, since it is another one here.
+fn with_profile(certificate: &mut Value) -> Option<Note> {
+    let keystore = certificate.pointer_mut("/spec/keystores/pkcs12")?.as_object_mut()?;
+    if keystore.get("create") != Some(&Value::Bool(true)) || keystore.contains_key("profile") {
+        return None;
+    }
+    keystore.insert("profile".to_owned(), "LegacyRC2".into());
+    Some(Note {
+        path: "spec.keystores.pkcs12.profile".to_owned(),
+        what: What::Changed,
+        text: "It is set to LegacyRC2, cert-manager's default. Certwright's is Modern2023, which all current programs read: remove \
+               the field unless you need the old encryption."
+            .to_owned(),
+    })
 }
 
 /// The Ingress, Gateway or similar object from whose annotations cert-manager created a Certificate.

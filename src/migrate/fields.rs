@@ -1,8 +1,10 @@
-//! What happens to each field of cert-manager's API. `docs/coming-from-cert-manager.md` has the same tables for users.
+//! What becomes of each field of cert-manager's API, in a manifest of which only `apiVersion` is changed, and with `certwright
+//! migrate`. `docs/cert-manager-fields.md` has the same tables for users.
 
 use serde_json::{Map, Value};
 
 use super::values::{self, Adapted};
+use certwright_core::spec::ignored;
 
 /// What happens to a field.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +13,8 @@ pub enum Fate {
     Same,
     /// It is taken over unchanged, but means something else here, or requires something else.
     Differs(&'static str),
+    /// It is taken over, and has no effect; the text says why.
+    NoEffect(&'static str),
     /// It depends on the value.
     Depends {
         /// The rule, for people.
@@ -18,7 +22,7 @@ pub enum Fate {
         /// Converts a value.
         of: fn(&Value) -> Adapted,
     },
-    /// Certwright has no equivalent. It is left out; the text says why, or what to do.
+    /// Certwright refuses it, and it is left out; the text says why, or what to do.
     Nothing(&'static str),
     /// The API server or cert-manager sets it. It is left out without a note.
     Bookkeeping,
@@ -54,6 +58,8 @@ pub enum What {
     LeftOut,
     /// It is the same, and something else may be better.
     Hint,
+    /// It is there, and has no effect.
+    Ignored,
 }
 
 const fn same(path: &'static str) -> Fields {
@@ -72,14 +78,16 @@ const fn nothing(path: &'static str, why: &'static str) -> Fields {
     Fields { path, fate: Fate::Nothing(why) }
 }
 
+const fn no_effect(path: &'static str, why: &'static str) -> Fields {
+    Fields { path, fate: Fate::NoEffect(why) }
+}
+
 const fn bookkeeping(path: &'static str) -> Fields {
     Fields { path, fate: Fate::Bookkeeping }
 }
 
-const NO_PODS: &str = "There are no solver pods: the operator itself answers.";
 const NOT_ACME: &str =
     "Certwright has only ACME issuers. Leave this one, and what it issues, with cert-manager.";
-const SUBJECT: &str = "The CA sets what it has on file for the account (OV, EV), or nothing (DV).";
 
 /// Fields of all objects.
 pub const METADATA: &[Fields] = &[
@@ -110,15 +118,28 @@ pub const METADATA: &[Fields] = &[
 /// Fields of a Certificate.
 pub const CERTIFICATE: &[Fields] = &[
     same("spec.{secretName,duration,renewBefore,renewBeforePercentage}"),
-    depends("spec.{dnsNames,ipAddresses}", "Taken over without duplicates.", values::unique),
+    depends(
+        "spec.{dnsNames,ipAddresses}",
+        "A name must not be listed twice. `migrate` leaves out duplicates.",
+        values::unique,
+    ),
     depends(
         "spec.commonName",
-        "Taken over if it is a DNS name or IP address: an ACME CA accepts nothing else.",
+        "A DNS name or IP address is also requested as a name. Anything else has no effect, and is refused if there is no other \
+         name.",
         values::common_name,
     ),
     same("spec.issuerRef.name"),
-    depends("spec.issuerRef.kind", "Taken over; `Issuer` if empty.", values::kind),
-    depends("spec.issuerRef.group", "Left out: there is only one group.", values::group),
+    depends(
+        "spec.issuerRef.kind",
+        "`Issuer` or `ClusterIssuer`. `migrate` writes `Issuer` if it is empty.",
+        values::kind,
+    ),
+    depends(
+        "spec.issuerRef.group",
+        "`cert-manager.io` is read as `certwright.dev`, which `migrate` writes. Other groups are refused.",
+        values::group,
+    ),
     same("spec.privateKey.{algorithm,encoding,rotationPolicy,size}"),
     same("spec.renewal.policy"),
     same("spec.renewal.windows[].{cron,timezone,windowDuration}"),
@@ -129,38 +150,40 @@ pub const CERTIFICATE: &[Fields] = &[
     same("spec.keystores.pkcs12.passwordSecretRef.{key,name}"),
     depends(
         "spec.secretTemplate.{labels,annotations}",
-        "Taken over, except `app.kubernetes.io/managed-by` and `certwright.dev/…`, which the operator sets.",
+        "All but `app.kubernetes.io/managed-by` and `certwright.dev/…`, which the operator sets.",
         values::template,
     ),
-    differs(
-        "spec.revisionHistoryLimit",
-        "Accepted, but has no effect: there are no request objects to keep.",
-    ),
-    depends("spec.isCA", "`false` is taken over. An ACME CA issues no CA certificates.", values::only_false),
+    no_effect("spec.revisionHistoryLimit", ignored::HISTORY),
     depends(
-        "spec.encodeUsagesInRequest",
-        "`false` is taken over. The request contains no usages, since several CAs reject one that does.",
+        "spec.isCA",
+        "Only `false`: an ACME CA issues no CA certificates. `migrate` leaves out `true`.",
         values::only_false,
     ),
     depends(
+        "spec.encodeUsagesInRequest",
+        "`true` has no effect: several CAs reject requests that contain usages, so no request contains any.",
+        values::encode_usages,
+    ),
+    depends(
         "spec.usages",
-        "`digital signature`, `key encipherment` and `server auth` are taken over. Only the CA can set others.",
+        "Others than `digital signature`, `key encipherment` and `server auth` have no effect: the CA sets the usages. For client \
+         certificates, use a private CA.",
         values::usages,
     ),
     depends(
         "spec.{uris,emailAddresses}",
-        "Left out unless empty: an ACME CA validates DNS names and IP addresses only.",
+        "Only an empty list: an ACME CA validates DNS names and IP addresses only. `migrate` leaves out others.",
         values::only_empty,
     ),
     depends(
         "spec.otherNames.*",
-        "Left out unless empty: an ACME CA validates DNS names and IP addresses only.",
+        "Only an empty list: an ACME CA validates DNS names and IP addresses only. `migrate` leaves out others.",
         values::only_empty,
     ),
-    nothing("spec.subject.*", SUBJECT),
-    nothing("spec.literalSubject", SUBJECT),
+    no_effect("spec.subject.*", ignored::SUBJECT),
+    no_effect("spec.literalSubject", ignored::SUBJECT),
     nothing("spec.nameConstraints.*", "An ACME CA issues no CA certificates."),
-    nothing("spec.signatureAlgorithm", "The private key determines it, always with SHA-256 or better."),
+    no_effect("spec.signatureAlgorithm", ignored::SIGNATURE_ALGORITHM),
 ];
 
 /// Fields of an Issuer or ClusterIssuer.
@@ -175,13 +198,13 @@ pub const ISSUER: &[Fields] = &[
     same("spec.acme.solvers[].http01.ingress.{name,class,ingressClassName,serviceType}"),
     same("spec.acme.solvers[].http01.ingress.ingressTemplate.metadata.labels.*"),
     same("spec.acme.solvers[].http01.ingress.ingressTemplate.metadata.annotations.*"),
-    nothing("spec.acme.solvers[].http01.ingress.podTemplate.*", NO_PODS),
+    no_effect("spec.acme.solvers[].http01.ingress.podTemplate.*", ignored::POD_TEMPLATE),
     same("spec.acme.solvers[].http01.gatewayHTTPRoute.serviceType"),
     same("spec.acme.solvers[].http01.gatewayHTTPRoute.labels.*"),
     same(
         "spec.acme.solvers[].http01.gatewayHTTPRoute.parentRefs[].{group,kind,name,namespace,port,sectionName}",
     ),
-    nothing("spec.acme.solvers[].http01.gatewayHTTPRoute.podTemplate.*", NO_PODS),
+    no_effect("spec.acme.solvers[].http01.gatewayHTTPRoute.podTemplate.*", ignored::POD_TEMPLATE),
     same("spec.acme.solvers[].dns01.cnameStrategy"),
     same("spec.acme.solvers[].dns01.rfc2136.{nameserver,protocol,tsigAlgorithm,tsigKeyName}"),
     same("spec.acme.solvers[].dns01.rfc2136.tsigSecretSecretRef.{name,key}"),
@@ -228,11 +251,10 @@ pub const ISSUER: &[Fields] = &[
         "The operator does not request tokens of other service accounts, and the solver is left out. Give the service account of \
          certwright-dns the role (IRSA or EKS Pod Identity), and remove auth.",
     ),
-    nothing(
-        "spec.acme.solvers[].waitInsteadOfSelfCheck",
-        "The self-check cannot be skipped. With http-01, the CA is told to validate after one minute anyway; with dns-01, set \
-         the name servers that see the record in dns01.propagation.",
-    ),
+    same("spec.acme.solvers[].waitInsteadOfSelfCheck"),
+    // In versions of cert-manager after 1.21.
+    same("spec.acme.renewalInformationSource"),
+    same("spec.acme.solvers[].dns01.nameservers"),
     nothing("spec.{ca,selfSigned,vault,venafi}.*", NOT_ACME),
 ];
 
@@ -308,8 +330,16 @@ fn take_field(table: &[Fields], value: &Value, place: &Place, notes: &mut Vec<No
             notes.push(place.note(What::Changed, how));
             Some(value.clone())
         }
+        Some(Fate::NoEffect(why)) => {
+            notes.push(place.note(What::Ignored, format!("It has no effect: {why}.")));
+            Some(value.clone())
+        }
         Some(Fate::Depends { of, .. }) => match of(value) {
             Adapted::Same => Some(value.clone()),
+            Adapted::NoEffect(why) => {
+                notes.push(place.note(What::Ignored, format!("It has no effect: {why}.")));
+                Some(value.clone())
+            }
             Adapted::Quietly(other) => Some(other),
             Adapted::To(other, why) => {
                 notes.push(place.note(What::Changed, why));

@@ -16,3 +16,4 @@ pub use convert::{Fitness, Outcome, convert};
 pub use fields::{Note, What};
 pub use object::{GROUP, Source, VERSION, documents};
 pub use report::report;
+pub use values::Adapted;

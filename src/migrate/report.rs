@@ -22,6 +22,7 @@ pub fn report(outcomes: &[Outcome]) -> String {
                 What::Changed => "changed",
                 What::LeftOut => "left out",
                 What::Hint => "hint",
+                What::Ignored => "ignored",
             };
             let _ = writeln!(text, "  {what:8}  {}: {}", plain(&note.path), plain(&note.text));
         }

@@ -1,14 +1,12 @@
 //! Converts fields whose conversion depends on their value.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use serde_json::{Map, Value};
 
 use certwright_api::LABEL_MANAGED_BY;
-use certwright_core::spec::is_dns_name;
+use certwright_core::spec::{ignored, is_name};
 
-const USAGES: [&str; 3] = ["digital signature", "key encipherment", "server auth"];
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// What happens to a value.
@@ -16,6 +14,8 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub enum Adapted {
     /// It is taken over.
     Same,
+    /// It is taken over, and has no effect, and why.
+    NoEffect(&'static str),
     /// It is replaced by another value, and why.
     To(Value, String),
     /// It is replaced by another value with the same meaning.
@@ -82,11 +82,9 @@ pub fn unique(value: &Value) -> Adapted {
 
 pub fn common_name(value: &Value) -> Adapted {
     let name = value.as_str().unwrap_or_default();
-    match name.is_empty() || is_dns_name(name) || name.parse::<IpAddr>().is_ok() {
+    match name.is_empty() || is_name(name) {
         true => Adapted::Same,
-        false => Adapted::Gone(format!(
-            "'{name}' is neither a DNS name nor an IP address, and an ACME CA accepts nothing else."
-        )),
+        false => Adapted::NoEffect(ignored::COMMON_NAME),
     }
 }
 
@@ -97,8 +95,18 @@ pub fn kind(value: &Value) -> Adapted {
     }
 }
 
-pub fn group(_: &Value) -> Adapted {
-    Adapted::Gone("The only group is certwright.dev, which is the default.".to_owned())
+pub fn group(value: &Value) -> Adapted {
+    match value.as_str() {
+        Some("" | "cert-manager.io") => Adapted::Quietly(certwright_api::GROUP.into()),
+        _ => Adapted::Gone("It is the group of other issuers, which only cert-manager supports.".to_owned()),
+    }
+}
+
+pub fn encode_usages(value: &Value) -> Adapted {
+    match value {
+        Value::Bool(false) => Adapted::Same,
+        _ => Adapted::NoEffect(ignored::ENCODE_USAGES),
+    }
 }
 
 pub fn only_false(value: &Value) -> Adapted {
@@ -109,20 +117,10 @@ pub fn only_false(value: &Value) -> Adapted {
 }
 
 pub fn usages(value: &Value) -> Adapted {
-    let items = value.as_array().cloned().unwrap_or_default();
-    let (kept, others): (Vec<_>, Vec<_>) =
-        items.into_iter().partition(|usage| usage.as_str().is_some_and(|usage| USAGES.contains(&usage)));
-    let others: Vec<_> = others.iter().filter_map(Value::as_str).collect();
-    match others.is_empty() {
+    let is_usual = |usage: &Value| usage.as_str().is_some_and(|usage| ignored::USUAL_USAGES.contains(&usage));
+    match value.as_array().into_iter().flatten().all(is_usual) {
         true => Adapted::Same,
-        false => Adapted::To(
-            Value::Array(kept),
-            format!(
-                "{} is left out: the CA sets the usages. If clients need certificates of their own, leave those with \
-                 cert-manager and a private CA.",
-                others.join(", ")
-            ),
-        ),
+        false => Adapted::NoEffect(ignored::USAGES),
     }
 }
 

@@ -38,6 +38,7 @@ const DURATIONS: &[(&str, &str, &str)] = &[
     ("Issuer", "dns01.httpRequest.timeout", "spec.acme.solvers[0].dns01.httpRequest.timeout"),
     ("Issuer", "requestTimeout", "spec.acme.requestTimeout"),
     ("Certificate", "fallbackPolicy.after", "spec.fallbackPolicy.after"),
+    ("Issuer", "waitInsteadOfSelfCheck", "spec.acme.solvers[0].waitInsteadOfSelfCheck"),
 ];
 
 #[tokio::test]
@@ -85,7 +86,7 @@ async fn objects_that_cannot_be_read_are_reported_on_themselves_and_harm_nobody_
             event(&scene.ns, target.split('/').nth(1).unwrap_or_default(), "InvalidSpec").await?;
         }
         let metrics = scene.operator.metrics().await?;
-        for (kind, count) in [("Certificate", 7), ("Issuer", 8)] {
+        for (kind, count) in [("Certificate", 7), ("Issuer", 9)] {
             let line = format!("certwright_unreadable_objects{{kind=\"{kind}\",part=\"object\"}} {count}");
             ensure!(metrics.contains(&line), "{line} is missing in:\n{metrics}");
         }
@@ -210,6 +211,7 @@ fn absurd(kind: &str, field: &str) -> Value {
             spec["acme"]["accountPolicy"] =
                 json!({ "onDelete": "Deactivate", "deactivationTimeout": ABSURD });
         }
+        "waitInsteadOfSelfCheck" => spec["acme"]["solvers"][0]["waitInsteadOfSelfCheck"] = json!(ABSURD),
         "dns01.cleanupTimeout" => spec["acme"]["solvers"][0]["dns01"]["cleanupTimeout"] = json!(ABSURD),
         "dns01.propagation.timeout" => {
             spec["acme"]["solvers"][0]["dns01"]["propagation"] = json!({ "timeout": ABSURD });

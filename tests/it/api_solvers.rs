@@ -49,9 +49,10 @@ async fn an_ingress_that_cannot_be_made_or_edited_is_refused() -> Result<()> {
         (ingress(json!({ "class": "a", "name": "b" })), one),
         (ingress(json!({ "serviceType": "LoadBalancer" })), "supported values: \"ClusterIP\", \"NodePort\""),
         (
-            ingress(json!({ "podTemplate": { "spec": { "nodeSelector": { "a": "b" } } } })),
-            "http01.ingress.podTemplate: not supported because the operator answers challenges without solver pods; remove the field",
+            json!({ "http01": { "ingress": {} }, "selfCheck": { "disabled": true }, "waitInsteadOfSelfCheck": "1m" }),
+            "solvers.waitInsteadOfSelfCheck: means selfCheck with disabled: true and this timeout; remove one of the two",
         ),
+        (json!({ "http01": { "ingress": {} }, "waitInsteadOfSelfCheck": "-1s" }), "waitInsteadOfSelfCheck"),
     ])
     .await
 }
@@ -79,10 +80,6 @@ async fn a_route_needs_gateways_and_to_each_of_them_one_way() -> Result<()> {
                 { "name": "a", "namespace": "b", "sectionName": "http", "group": "gateway.networking.k8s.io" },
             ])),
             twice,
-        ),
-        (
-            route(json!({ "parentRefs": [{ "name": "a" }], "podTemplate": { "metadata": {} } })),
-            "http01.gatewayHTTPRoute.podTemplate: not supported because the operator answers challenges without solver pods; remove the field",
         ),
     ])
     .await
@@ -141,6 +138,7 @@ async fn a_provider_that_cannot_be_used_is_refused() -> Result<()> {
             "supported values: \"Authoritative\", \"Recursive\"",
         ),
         (with(("propagation", json!({ "nameservers": [""] }))), "dns01.propagation.nameservers[0]"),
+        (with(("nameservers", json!([""]))), "dns01.nameservers[0]"),
     ])
     .await
 }

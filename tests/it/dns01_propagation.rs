@@ -43,6 +43,24 @@ async fn a_server_that_lags_is_named_and_the_ca_is_told_once_it_has_caught_up() 
     .await
 }
 
+/// cert-manager's field; as there, the authoritative servers are not asked.
+#[tokio::test]
+async fn the_name_servers_of_a_solver_alone_are_asked() -> Result<()> {
+    TestNamespace::with("nameservers", async |ns| {
+        let ground = Ground::of_zones(ns, &["a.test"]).await?;
+        let own = Resolver::builder().zone_at("a.test", &ground.bind).start(&ns.cluster).await?;
+        ground.solve_by(ns, with(ground.rfc2136(), json!({ "nameservers": [own.address()] }))).await?;
+        ground.bind.forget_queries()?;
+        ns.apply(&certificate("web", &["*.a.test"], "")).await?;
+        issued(ns, "web").await?;
+        let queries = ground.bind.queries()?;
+        let operators = queries.iter().filter(|query| query.client.to_string() == ground.bind.ip());
+        assert_eq!(operators.count(), 0, "the authoritative server is not asked: {queries:#?}");
+        Ok(())
+    })
+    .await
+}
+
 /// CAs read about 100 values at a name.
 #[tokio::test]
 async fn a_name_with_too_many_values_is_reported_and_waited_for() -> Result<()> {

@@ -230,6 +230,7 @@ async fn limits(ns: &TestNamespace) -> Result<()> {
     let annotated = |key: &str| json!({ "http01": { "ingress": { "ingressTemplate": { "metadata": { "annotations": { key: "x" } } } } } });
     let request = |url: &str| json!({ "dns01": { "httpRequest": { "url": url } } });
     let update = |server: &str, other: &str| json!({ "dns01": { "rfc2136": { "nameserver": server }, "propagation": { "nameservers": [other] } } });
+    let own = json!({ "dns01": { "rfc2136": { "nameserver": "ns1.example.com:53" }, "nameservers": ["192.0.2.1"] } });
     let webhook = |group: &str| json!({ "dns01": { "webhook": { "groupName": group, "solverName": "x" } } });
     let acme_dns = json!({ "dns01": { "acmeDNS": { "host": "https://evil.example.com", "accountSecretRef": { "name": "x" } } } });
     let service = json!({ "dns01": { "digitalocean": { "tokenSecretRef": { "name": "x", "key": "x" } } } });
@@ -244,7 +245,8 @@ async fn limits(ns: &TestNamespace) -> Result<()> {
         (CA, request("https://evil.example.com"), "the URL https://evil.example.com is not allowed"),
         (CA, acme_dns, "the URL https://evil.example.com is not allowed"),
         (CA, update(other, one), "the name server 192.0.2.1 is not allowed"),
-        (CA, update(one, other), "propagation.nameservers has 192.0.2.1"),
+        (CA, update(one, other), "the name server 192.0.2.1 of dns01 is not allowed"),
+        (CA, own, "the name server 192.0.2.1 of dns01 is not allowed"),
         (CA, webhook("evil.example.com"), "the webhook evil.example.com"),
         (CA, service, "the webhook dns.certwright.dev is not allowed here"),
     ];

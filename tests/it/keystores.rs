@@ -133,6 +133,35 @@ async fn the_legacy_profiles_are_what_they_say() -> Result<()> {
     .await
 }
 
+/// OpenSSL reads PBMAC1 since 3.4, and Python's `cryptography` comes with a newer one than most systems.
+#[tokio::test]
+async fn the_profile_of_2026_is_read_by_a_current_openssl() -> Result<()> {
+    TestNamespace::with("keystores", async |ns| {
+        let (_pebble, _operator) = ready(ns).await?;
+        let store = "  keystores: { pkcs12: { create: true, profile: Modern2026, password: pässword } }\n";
+        ns.apply(&certificate("web", &["web.example.com"], store)).await?;
+        issued(ns, "web").await?;
+        let files = Files::of(ns, "web-tls").await?;
+        let python = certwright_cluster::venv::ACME2CERTIFIER.python()?.display().to_string();
+        let script = "
+import sys
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, pkcs12
+with open(sys.argv[1], 'rb') as file: content = file.read()
+key, certificate, others = pkcs12.load_key_and_certificates(content, sys.argv[2].encode())
+assert key is None or key.public_key() == certificate.public_key()
+print(key is not None, len(others))
+";
+        let read = |file: &str, password: &str| files.run(&python, &["-c", script, file, password]);
+        assert_eq!(read("keystore.p12", "pässword")?, "True 1\n");
+        assert_eq!(read("truststore.p12", "pässword")?, "False 1\n");
+        ensure!(read("keystore.p12", "another").is_err(), "another password opens it");
+        let about = files.openssl(&["asn1parse", "-inform", "DER", "-in", "keystore.p12"])?;
+        assert!(about.contains("PBMAC1") || about.contains("1.2.840.113549.1.5.14"), "{about}");
+        Ok(())
+    })
+    .await
+}
+
 #[tokio::test]
 async fn a_keystore_that_is_added_changed_or_removed_costs_one_write_and_no_certificate() -> Result<()> {
     TestNamespace::with("keystores", async |ns| {

@@ -1,6 +1,6 @@
-//! `selfCheck` of a solver: without a check, with another deadline, with other name servers.
+//! `selfCheck` and `waitInsteadOfSelfCheck` of a solver: without a check, with another deadline, with other name servers.
 
-use crate::common::dns::{Ground, waiting, with_lagging_server};
+use crate::common::dns::{Ground, waiting, with, with_lagging_server};
 use crate::common::faults::{issuing, steady};
 use crate::common::{SOON, certificate, issued, issuer};
 use anyhow::{Result, ensure};
@@ -14,9 +14,12 @@ async fn a_ca_is_told_at_once_or_after_the_deadline_of_the_solver() -> Result<()
         // The CA validates whatever it is told of, and the operator can see none of it.
         let pebble = steady().always_valid().start(&ns.cluster).await?;
         let _operator = Operator::builder(ns).start().await?;
-        for (name, check) in
-            [("unchecked", json!({ "disabled": true })), ("short", json!({ "timeout": "2s" }))]
-        {
+        for (name, check) in [
+            ("unchecked", json!({ "selfCheck": { "disabled": true } })),
+            ("short", json!({ "selfCheck": { "timeout": "2s" } })),
+            // cert-manager's name for the same.
+            ("waiting", json!({ "waitInsteadOfSelfCheck": "1s" })),
+        ] {
             apply_issuer(ns, &pebble, check).await?;
             let watch = Stopwatch::start();
             ns.apply(&certificate(name, &["nowhere.invalid"], "")).await?;
@@ -25,11 +28,11 @@ async fn a_ca_is_told_at_once_or_after_the_deadline_of_the_solver() -> Result<()
             ensure!(took.as_secs() < 20, "{name}: the default deadline is a minute, but it took {took:?}");
         }
         // It waits as long as it is told to, and then does not look.
-        apply_issuer(ns, &pebble, json!({ "disabled": true, "timeout": "10s" })).await?;
+        apply_issuer(ns, &pebble, json!({ "waitInsteadOfSelfCheck": "10s" })).await?;
         ns.apply(&certificate("later", &["later.invalid"], "")).await?;
         let (_, message) = issuing(ns, "later", "WaitingForSelfCheck").await?;
         ensure!(message.starts_with("The CA is told to validate at "), "{message}");
-        ensure!(message.ends_with(", without a self-check, as selfCheck of the solver says"), "{message}");
+        ensure!(message.ends_with(", without a self-check, as its solver says"), "{message}");
         issued(ns, "later").await.map(drop)
     })
     .await
@@ -41,11 +44,11 @@ async fn a_name_is_looked_up_at_the_name_servers_of_the_solver() -> Result<()> {
         let pebble = Pebble::builder().start(&ns.cluster).await?;
         let _operator = Operator::builder(ns).start().await?;
         let bind = Bind::builder().zone("a.test").start(&ns.cluster).await?;
-        apply_issuer(ns, &pebble, json!({ "nameservers": [bind.address()] })).await?;
+        apply_issuer(ns, &pebble, json!({ "selfCheck": { "nameservers": [bind.address()] } })).await?;
         ns.apply(&certificate("web", &["www.a.test"], "")).await?;
         let (_, message) = issuing(ns, "web", "WaitingForSelfCheck").await?;
         ensure!(message.contains("DNS has no name www.a.test (NXDOMAIN)"), "{message}");
-        let nobody = json!({ "nameservers": ["ns.a.test"] });
+        let nobody = json!({ "selfCheck": { "nameservers": ["ns.a.test"] } });
         apply_issuer(ns, &pebble, nobody).await?;
         ns.apply(&certificate("misspelled", &["web.a.test"], "")).await?;
         let (_, message) = issuing(ns, "misspelled", "WaitingForSelfCheck").await?;
@@ -78,7 +81,7 @@ async fn a_record_that_is_late_is_told_of_after_the_deadline_of_the_solver() -> 
 /// Applies the Issuer `ca`, which solves http-01 with these settings of the self-check.
 async fn apply_issuer(ns: &TestNamespace, pebble: &Pebble, check: serde_json::Value) -> Result<()> {
     ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
-    let solver = json!({ "http01": { "ingress": { "ingressClassName": "router" } }, "selfCheck": check });
+    let solver = with(json!({ "http01": { "ingress": { "ingressClassName": "router" } } }), check);
     ns.patch("issuer/ca", json!({ "spec": { "acme": { "solvers": [solver] } } })).await?;
     ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
     Ok(())

@@ -14,6 +14,7 @@ pub use self::status::*;
 use crate::bounds::{self, MAX_ANNOTATION, MAX_CSR, MAX_LABEL, MAX_NAMES};
 use crate::duration::{Lifetime, RenewBefore};
 use crate::fallback::{FallbackPolicy, MAX_FALLBACK_ISSUERS};
+use crate::ignored::IgnoredCertificateFields;
 use crate::issuer_ref::IssuerRef;
 use crate::outputs::{AdditionalOutputFormat, Keystores};
 use crate::renewal::CertificateRenewal;
@@ -99,7 +100,7 @@ pub struct CertificateSpec {
     #[schemars(schema_with = "schema::ip_addresses")]
     pub ip_addresses: Vec<String>,
     /// Common name of the subject, at most 64 characters. It is also requested as a name, because CAs accept a common name
-    /// only if it is one of the names they validated.
+    /// only if it is one of the names they validated. One that is neither a DNS name nor an IP address has no effect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub common_name: Option<String>,
@@ -169,6 +170,13 @@ pub struct CertificateSpec {
     /// Has no effect: Certwright creates no request objects. Accepted for compatibility with cert-manager manifests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision_history_limit: Option<i32>,
+    /// What happens to the Secret when the Certificate is deleted. `Delete`: it is deleted, too. `Orphan`: it stays. The flag
+    /// `--enable-certificate-owner-ref` sets the default; without it, the Secret stays.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// Fields that have no effect.
+    #[serde(flatten)]
+    pub ignored: IgnoredCertificateFields,
     /// Fields that an ACME CA does not support.
     #[serde(flatten)]
     pub unsupported: UnsupportedCertificateFields,
@@ -236,6 +244,16 @@ pub enum RotationPolicy {
     Always,
     /// The key in the Secret is reused if it has the specified algorithm and size.
     Never,
+}
+
+/// What happens to the Secret when the Certificate is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(transform = schema::without_description)]
+pub enum DeletionPolicy {
+    /// It is deleted, too.
+    Delete,
+    /// It stays.
+    Orphan,
 }
 
 /// Labels and annotations for the Secret.

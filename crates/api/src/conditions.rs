@@ -26,6 +26,9 @@ pub const CONDITION_RENEWAL_WINDOW: &str = "RenewalWindow";
 /// On an issuer with `authorizations`: are all of them valid?
 pub const CONDITION_AUTHORIZATIONS_KEPT: &str = "AuthorizationsKept";
 
+/// Which fields of the spec have no effect? Absent if there are none.
+pub const CONDITION_IGNORED_FIELDS: &str = "IgnoredFields";
+
 /// Defines a constant for each reason, and a list of all reasons. `tests/it/documentation.rs` compares the list with the
 /// documentation.
 macro_rules! reasons {
@@ -108,6 +111,8 @@ pub mod issuer_reason {
         PRE_AUTHORIZATION_NOT_OFFERED = "PreAuthorizationNotOffered";
         /// No dns-01 solver of the issuer matches a name in `authorizations`.
         NO_DNS01_SOLVER = "NoDNS01Solver";
+        /// Fields of the spec have no effect; the message lists them. The issuer works as if they were not there.
+        NO_EFFECT = "NoEffect";
     }
 }
 
@@ -248,6 +253,8 @@ pub mod certificate_reason {
         REHEARSAL_SKIPPED = "RehearsalSkipped";
         /// `certwright-dns`, which the solver needs, is not installed, does not answer, or may not be called; the operator retries.
         DNS_WEBHOOK_UNAVAILABLE = "DNSWebhookUnavailable";
+        /// Fields of the spec have no effect; the message lists them. The certificate is issued as if they were not there.
+        NO_EFFECT = "NoEffect";
     }
 }
 

@@ -20,6 +20,8 @@ use crate::schema;
         .message("dns01: set exactly one of webhook, httpRequest, rfc2136, acmeDNS, akamai, azureDNS, cloudDNS, cloudflare, digitalocean and route53"),
     validation = Rule::new("self.?label.orValue('Standard') != 'Account' || self.?httpRequest.?mode.orValue('') != 'RAW'")
         .message("dns01.label: a provider in mode RAW chooses the name of the record itself, which is that of dns-01; leave out label or httpRequest.mode"),
+    validation = Rule::new("size(self.?nameservers.orValue([])) == 0 || size(self.?propagation.?nameservers.orValue([])) == 0")
+        .message("dns01.nameservers: means propagation with these nameservers and check: Recursive; remove one of the two"),
 )]
 pub struct Dns01Solver {
     /// The name of the record. `Standard` (the default): `_acme-challenge.<name>`, for the challenge dns-01. `Account`: a label of
@@ -46,6 +48,11 @@ pub struct Dns01Solver {
     /// How to check that the record is visible before the CA is told to validate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub propagation: Option<Dns01Propagation>,
+    /// Recursive name servers that must return the record: `ip`, `ip:port`, or the URL of a DNS-over-HTTPS server. The same as
+    /// `propagation` with these `nameservers` and `check: Recursive`, and the name that cert-manager has for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounds::list::<_, _, 16>")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 300)))]
+    pub nameservers: Vec<String>,
     /// How long the deletion of a Certificate waits for a provider that fails to remove the record, at most `1h`. Defaults to
     /// `1m`. After that, the record is left behind and an event reports it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -54,6 +61,22 @@ pub struct Dns01Solver {
     /// The DNS services that cert-manager has built in.
     #[serde(flatten)]
     pub services: Dns01Services,
+}
+
+impl Dns01Solver {
+    /// The solver's own name servers; empty for the operator's.
+    pub fn own_nameservers(&self) -> &[String] {
+        match (self.nameservers.as_slice(), &self.propagation) {
+            ([], Some(propagation)) => &propagation.nameservers,
+            (own, _) => own,
+        }
+    }
+
+    /// Which servers must return the record, if the solver says so.
+    pub fn own_check(&self) -> Option<PropagationCheck> {
+        let check = self.propagation.as_ref().and_then(|propagation| propagation.check);
+        check.or((!self.nameservers.is_empty()).then_some(PropagationCheck::Recursive))
+    }
 }
 
 /// The name of the record.

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::bounds::{self, MAX_ANNOTATION, MAX_LABEL};
+use crate::ignored::IgnoredObject;
 use crate::schema;
 
 /// http-01 (RFC 8555 section 8.3): the operator answers the CA's HTTP request.
@@ -55,11 +55,11 @@ pub struct Http01Ingress {
     /// Type of the Service behind the Ingress: `ClusterIP` (the default) or `NodePort`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_type: Option<ServiceType>,
-    /// Not supported: the operator itself answers challenges, without solver pods.
+    /// Has no effect: the operator itself answers challenges, without solver pods. Accepted for compatibility with cert-manager
+    /// manifests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::object")]
-    #[x_kube(validation = Rule::new("false").message("http01.ingress.podTemplate: not supported because the operator answers challenges without solver pods; remove the field"))]
-    pub pod_template: Option<Value>,
+    pub pod_template: Option<IgnoredObject>,
 }
 
 impl Http01Ingress {
@@ -147,11 +147,11 @@ pub struct Http01GatewayHttpRoute {
     /// Type of the Service behind the HTTPRoute: `ClusterIP` (the default) or `NodePort`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service_type: Option<ServiceType>,
-    /// Not supported: the operator itself answers challenges, without solver pods.
+    /// Has no effect: the operator itself answers challenges, without solver pods. Accepted for compatibility with cert-manager
+    /// manifests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::object")]
-    #[x_kube(validation = Rule::new("false").message("http01.gatewayHTTPRoute.podTemplate: not supported because the operator answers challenges without solver pods; remove the field"))]
-    pub pod_template: Option<Value>,
+    pub pod_template: Option<IgnoredObject>,
 }
 
 /// Reference to a Gateway, or a part of one, that an HTTPRoute is attached to.

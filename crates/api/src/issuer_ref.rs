@@ -2,9 +2,13 @@
 
 use kube::KubeSchema;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::bounds::{self, MAX_OBJECT_NAME};
 use crate::schema;
+
+/// cert-manager's API group.
+const CERT_MANAGER: &str = "cert-manager.io";
 
 /// A reference to an Issuer in the same namespace, or to a ClusterIssuer.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -16,10 +20,11 @@ pub struct IssuerRef {
     /// `Issuer` (the default) or `ClusterIssuer`.
     #[serde(default)]
     pub kind: IssuerKind,
-    /// API group of the issuer. Only `certwright.dev`, the default, is supported.
-    #[serde(default = "IssuerRef::default_group")]
-    #[schemars(length(max = 253))]
-    #[x_kube(validation = Rule::new("self == 'certwright.dev'").message("issuerRef.group: must be certwright.dev; remove the field"))]
+    /// API group of the issuer. `certwright.dev` is the default. `cert-manager.io` and an empty text mean the same, so that
+    /// manifests for cert-manager can be applied.
+    #[serde(default = "IssuerRef::default_group", deserialize_with = "group")]
+    #[schemars(length(max = 63))]
+    #[x_kube(validation = Rule::new("self == 'certwright.dev' || self == 'cert-manager.io' || self == ''").message("issuerRef.group: must be certwright.dev, or cert-manager.io, which means the same; remove the field"))]
     pub group: String,
 }
 
@@ -27,6 +32,13 @@ impl IssuerRef {
     fn default_group() -> String {
         crate::GROUP.to_owned()
     }
+}
+
+/// Parses a group. That of cert-manager means ours.
+fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    let group = bounds::text::<D, MAX_OBJECT_NAME>(deserializer)?;
+    let is_ours = ["", CERT_MANAGER].contains(&group.as_str());
+    Ok(if is_ours { IssuerRef::default_group() } else { group })
 }
 
 /// Kind of an issuer.

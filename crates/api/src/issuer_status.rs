@@ -18,7 +18,7 @@ pub struct IssuerStatus {
     pub observed_generation: Option<i64>,
     /// `Ready`: the account can be used. `KeyRollover`: the last rollover of the account key succeeded. `AuthorizationsKept`: all
     /// of `spec.acme.authorizations` are valid. While the issuer is not ready, `Reconciling` means that the operator is working on
-    /// it, and `Stalled` that it waits for you.
+    /// it, and `Stalled` that it waits for you. `IgnoredFields` lists fields of the spec that have no effect, if there are any.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// The account at the CA.

@@ -55,6 +55,7 @@ pub struct Pkcs12Keystore {
     /// Whether to create the keystore.
     pub create: bool,
     /// Encryption of the keystore. `Modern2023` (the default): AES-256 and SHA-256, for OpenSSL 3 and Java 8u301 or later.
+    /// `Modern2026`: the same with PBMAC1 (RFC 9579), for OpenSSL 3.4 and Java 26 or later, as FIPS 140-3 requires.
     /// `LegacyDES`: Triple DES and SHA-1. `LegacyRC2`: 40-bit RC2 and SHA-1. The legacy profiles provide no protection; use
     /// them only for programs that support nothing else.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,6 +82,8 @@ pub enum Pkcs12Profile {
     /// AES-256 and SHA-256.
     #[default]
     Modern2023,
+    /// AES-256, and PBMAC1 with SHA-256.
+    Modern2026,
 }
 
 /// A Java keystore.

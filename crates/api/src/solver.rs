@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bounds::{self, MAX_LABEL, MAX_NAMES};
 use crate::dns_persist01::DnsPersist01Solver;
-use crate::dns01::{Dns01Propagation, Dns01Solver};
+use crate::dns01::Dns01Solver;
 use crate::duration::SelfCheckTimeout;
 use crate::http01::Http01Solver;
 use crate::schema;
@@ -20,7 +20,9 @@ use crate::tls_alpn01::TlsAlpn01Solver;
 #[x_kube(validation = Rule::new("[has(self.http01), has(self.dns01), has(self.dnsPersist01), has(self.tlsAlpn01)].filter(x, x).size() == 1")
     .message("solvers: set exactly one of http01, dns01, dnsPersist01 and tlsAlpn01"),
     validation = Rule::new("!has(self.selfCheck) || !has(self.selfCheck.nameservers) || has(self.http01) || has(self.tlsAlpn01)")
-        .message("solvers.selfCheck.nameservers: applies only to http01 and tlsAlpn01; set propagation.nameservers of dns01 or dnsPersist01 instead"))]
+        .message("solvers.selfCheck.nameservers: applies only to http01 and tlsAlpn01; set propagation.nameservers of dns01 or dnsPersist01 instead"),
+    validation = Rule::new("!(has(self.selfCheck) && has(self.waitInsteadOfSelfCheck))")
+        .message("solvers.waitInsteadOfSelfCheck: means selfCheck with disabled: true and this timeout; remove one of the two"))]
 pub struct Solver {
     /// Names that this solver is used for. By default, all names.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,6 +42,11 @@ pub struct Solver {
     /// How to check an answer before the CA is told to validate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub self_check: Option<SolverSelfCheck>,
+    /// Do not check an answer. The CA is told to validate this long after the answer is presented, at most `24h`. The same as
+    /// `selfCheck` with `disabled: true` and this `timeout`, and the name that cert-manager has for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "SelfCheckTimeout::schema")]
+    pub wait_instead_of_self_check: Option<SelfCheckTimeout>,
 }
 
 /// How to check an answer before the CA is told to validate.
@@ -63,10 +70,23 @@ pub struct SolverSelfCheck {
 }
 
 impl Solver {
-    /// How its records are looked up, if it has any.
-    pub fn propagation(&self) -> Option<&Dns01Propagation> {
-        let of_dns01 = self.dns01.as_ref().and_then(|dns01| dns01.propagation.as_ref());
-        of_dns01.or_else(|| self.dns_persist01.as_ref()?.propagation.as_ref())
+    /// The name servers with which its records are looked up; empty for the operator's.
+    pub fn nameservers(&self) -> &[String] {
+        let persistent = || self.dns_persist01.as_ref()?.propagation.as_ref();
+        match &self.dns01 {
+            Some(dns01) => dns01.own_nameservers(),
+            None => persistent().map(|settings| settings.nameservers.as_slice()).unwrap_or_default(),
+        }
+    }
+
+    /// How to check an answer before the CA is told to validate.
+    pub fn check(&self) -> SolverSelfCheck {
+        match self.wait_instead_of_self_check {
+            Some(wait) => {
+                SolverSelfCheck { disabled: Some(true), timeout: Some(wait), ..SolverSelfCheck::default() }
+            }
+            None => self.self_check.clone().unwrap_or_default(),
+        }
     }
 }
 

@@ -76,6 +76,7 @@ pub fn password<'a>(
 pub fn encryption(profile: Pkcs12Profile) -> Pkcs12Encryption {
     match profile {
         Pkcs12Profile::Modern2023 => Pkcs12Encryption::Aes256,
+        Pkcs12Profile::Modern2026 => Pkcs12Encryption::Aes256Pbmac1,
         Pkcs12Profile::LegacyDes => Pkcs12Encryption::TripleDes,
         Pkcs12Profile::LegacyRc2 => Pkcs12Encryption::Rc2,
     }

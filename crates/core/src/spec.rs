@@ -1,8 +1,10 @@
 //! Validates a Certificate's spec once: everything derived from a [`ValidatedCertificate`] cannot fail.
 
 pub mod csr;
+pub mod ignored;
 mod issuers;
 pub mod names;
+mod owner;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -74,6 +76,10 @@ pub struct ValidatedCertificate {
     pub labels: BTreeMap<String, String>,
     /// Annotations for the Secret.
     pub annotations: BTreeMap<String, String>,
+    /// The UID of the Certificate, if the Secret is deleted with it.
+    pub owner: Option<String>,
+    /// Which fields have no effect, in words.
+    pub ignored: Option<String>,
 }
 
 /// What a Certificate itself says about its private key, which may have defaults of its issuer.
@@ -99,7 +105,7 @@ pub enum InvalidSpec {
     /// An entry of `ipAddresses` is invalid.
     #[error("ipAddresses: '{0}' is not an IP address")]
     IpAddress(String),
-    /// `commonName` is not a DNS name.
+    /// `commonName` is not a DNS name, and there are no other names.
     #[error(
         "commonName: '{0}' is not a DNS name, and an ACME CA accepts only names that it can validate; use dnsNames"
     )]
@@ -188,6 +194,8 @@ impl ValidatedCertificate {
             on_revoked: spec.revocation.as_ref().map(|revocation| revocation.on_revoked).unwrap_or_default(),
             labels: template.labels,
             annotations: template.annotations,
+            owner: None,
+            ignored: ignored::of_certificate(spec),
         })
     }
 
@@ -206,11 +214,12 @@ impl ValidatedCertificate {
         }
     }
 
-    /// A digest of what can change in the Secret without a new certificate: its template, and the encoding of its key.
+    /// A digest of what can change in the Secret without a new certificate: its template, its owner, and the encoding of its key.
     /// Keystores have their own digest.
     pub fn written_as(&self) -> String {
         let formats = (self.outputs.der, self.outputs.combined_pem);
-        digest(&format!("{:?}", (&self.labels, &self.annotations, self.encoding, formats)))
+        let owner = self.owner.as_ref().map_or(String::new(), |uid| format!(" {uid}"));
+        digest(&format!("{:?}{owner}", (&self.labels, &self.annotations, self.encoding, formats)))
     }
 
     /// The type of the Secret. `kubernetes.io/tls` requires a private key.
@@ -237,6 +246,9 @@ fn shown(text: &str) -> String {
 
 fn subject_of(spec: &CertificateSpec) -> Result<Subject, InvalidSpec> {
     let common_name = spec.common_name.clone().filter(|name| !name.is_empty());
+    // One that is not a name has no effect, unless there is nothing else.
+    let has_others = spec.dns_names.len() + spec.ip_addresses.len() > 0;
+    let common_name = common_name.filter(|name| is_name(name) || !has_others);
     let addresses = spec.ip_addresses.iter();
     let addresses =
         addresses.map(|text| text.parse::<IpAddr>().map_err(|_| InvalidSpec::IpAddress(shown(text))));
@@ -276,6 +288,11 @@ fn subject(
     Ok(Subject { common_name, dns_names, ip_addresses })
 }
 
+/// Whether this is a DNS name or an IP address, which an ACME CA could validate.
+pub fn is_name(name: &str) -> bool {
+    is_dns_name(name) || name.parse::<IpAddr>().is_ok()
+}
+
 /// Whether an ACME CA could validate this name, which may be a wildcard.
 pub fn is_dns_name(name: &str) -> bool {
     let name = name.strip_prefix("*.").unwrap_or(name);
@@ -294,7 +311,7 @@ fn check_template(template: &SecretTemplate) -> Result<(), InvalidSpec> {
     if let Some(key) = template.labels.keys().find(wrong) {
         return Err(InvalidSpec::LabelKey(shown(key)));
     }
-    if let Some(value) = template.labels.values().find(|value| !value.is_empty() && !is_name(value)) {
+    if let Some(value) = template.labels.values().find(|value| !value.is_empty() && !is_key_name(value)) {
         return Err(InvalidSpec::LabelValue(shown(value)));
     }
     template.annotations.keys().find(wrong).map_or(Ok(()), |key| Err(InvalidSpec::AnnotationKey(shown(key))))
@@ -302,12 +319,12 @@ fn check_template(template: &SecretTemplate) -> Result<(), InvalidSpec> {
 
 /// A label or annotation key, with or without a prefix.
 fn is_qualified_name(key: &str) -> bool {
-    let Some((prefix, name)) = key.split_once('/') else { return is_name(key) };
+    let Some((prefix, name)) = key.split_once('/') else { return is_key_name(key) };
     let lower_case = !prefix.contains(|c: char| c == '*' || c.is_ascii_uppercase());
-    lower_case && is_dns_name(prefix) && is_name(name)
+    lower_case && is_dns_name(prefix) && is_key_name(name)
 }
 
-fn is_name(name: &str) -> bool {
+fn is_key_name(name: &str) -> bool {
     let ends = [name.bytes().next(), name.bytes().last()];
     ends.iter().all(|end| end.is_some_and(|byte| byte.is_ascii_alphanumeric()))
         && name.len() <= 63

@@ -1,6 +1,7 @@
 //! Keystores: a key and its chain, or a trusted certificate, in one password-protected file.
 
 mod jks;
+mod pbmac1;
 
 use aws_lc_rs::hmac;
 use p12_keystore::{
@@ -23,6 +24,8 @@ const TRUSTED_ALIAS: &str = "ca";
 pub enum Pkcs12Encryption {
     /// AES-256, with a SHA-256 MAC.
     Aes256,
+    /// AES-256, with the MAC PBMAC1 (RFC 9579).
+    Aes256Pbmac1,
     /// Triple DES, with a SHA-1 MAC.
     TripleDes,
     /// 40-bit RC2, with a SHA-1 MAC.
@@ -66,8 +69,8 @@ fn write_pkcs12(
 ) -> Result<Vec<u8>, KeystoreError> {
     let mut store = KeyStore::new();
     store.add_entry(alias, entry);
-    let (encryption, mac) = match encryption {
-        Pkcs12Encryption::Aes256 => {
+    let (algorithm, mac) = match encryption {
+        Pkcs12Encryption::Aes256 | Pkcs12Encryption::Aes256Pbmac1 => {
             (EncryptionAlgorithm::PbeWithHmacSha256AndAes256, MacAlgorithm::HmacSha256)
         }
         Pkcs12Encryption::TripleDes => {
@@ -76,7 +79,11 @@ fn write_pkcs12(
         // The crate calls it RC4, but writes RC2.
         Pkcs12Encryption::Rc2 => (EncryptionAlgorithm::PbeWithShaAnd40BitRc4Cbc, MacAlgorithm::HmacSha1),
     };
-    Ok(store.writer(password).encryption_algorithm(encryption).mac_algorithm(mac).write()?)
+    let file = store.writer(password).encryption_algorithm(algorithm).mac_algorithm(mac).write()?;
+    match encryption {
+        Pkcs12Encryption::Aes256Pbmac1 => pbmac1::with_pbmac1(&file, password),
+        _ => Ok(file),
+    }
 }
 
 /// A Java keystore with the key, under this alias, and the chain.
@@ -123,6 +130,12 @@ pub enum KeystoreError {
     /// The PKCS#12 file could not be created.
     #[error("creating the PKCS#12 keystore failed: {0}")]
     Pkcs12(#[from] p12_keystore::error::Error),
+    /// The MAC of the PKCS#12 file could not be written.
+    #[error("creating the PKCS#12 keystore failed: {0}")]
+    Mac(#[from] der::Error),
+    /// There are no random numbers.
+    #[error("creating the PKCS#12 keystore failed: the system has no random numbers")]
+    Random,
     /// The Java keystore could not be created.
     #[error("creating the Java keystore failed: {0}")]
     Jks(&'static str),

@@ -115,6 +115,9 @@ pub struct Run {
     /// Whether to serve CertificateSigningRequests of Kubernetes whose signer name is that of an issuer.
     #[arg(long, env = "CERTWRIGHT_CERTIFICATE_SIGNING_REQUESTS", default_value_t = false, action = ArgAction::Set)]
     pub certificate_signing_requests: bool,
+    /// Whether the Secret of a Certificate that does not set `deletionPolicy` is deleted with the Certificate.
+    #[arg(long, env = "CERTWRIGHT_ENABLE_CERTIFICATE_OWNER_REF", default_value_t = false, action = ArgAction::Set)]
+    pub enable_certificate_owner_ref: bool,
     /// The wait after the first failed issuance. It doubles with each further failure.
     #[arg(long, env = "CERTWRIGHT_BACKOFF_FIRST", default_value = "1m", value_parser = duration)]
     pub backoff_first: Duration,

@@ -8,8 +8,8 @@ use crate::command::handbook::Chapter;
 use crate::command::outlook::{self, Outlook, condition, time};
 use crate::command::output::{moment, table};
 use certwright_api::{
-    CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, CONDITION_REVOKED, Certificate, CertificateStatus,
-    certificate_reason as reason,
+    CONDITION_IGNORED_FIELDS, CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, CONDITION_REVOKED, Certificate,
+    CertificateStatus, certificate_reason as reason,
 };
 use certwright_core::issuers::{Issuers, in_words};
 use certwright_core::spec::names;
@@ -78,6 +78,7 @@ fn facts(
         remark("Revocation", status, CONDITION_REVOCATION),
         to_be_revoked(status, now),
         remark("Windows", status, CONDITION_RENEWAL_WINDOW),
+        remark("Ignored", status, CONDITION_IGNORED_FIELDS),
         to_be_removed(status, now),
     ]
     .concat()

@@ -11,7 +11,8 @@ use crate::command::outlook::{Outlook, condition, time};
 use crate::command::output::moment;
 use certwright_api::{
     AcmeAccountStatus, AcmeIssuer, CONDITION_ACCOUNT_DEACTIVATED, CONDITION_ACCOUNT_REBOUND,
-    CONDITION_AUTHORIZATIONS_KEPT, CONDITION_KEY_ROLLOVER, IssuerStatus, KeptAuthorizationStatus,
+    CONDITION_AUTHORIZATIONS_KEPT, CONDITION_IGNORED_FIELDS, CONDITION_KEY_ROLLOVER, IssuerStatus,
+    KeptAuthorizationStatus,
 };
 
 /// The screen.
@@ -44,6 +45,7 @@ pub(super) fn rendered(
         ("Rebinding", CONDITION_ACCOUNT_REBOUND),
         ("Deactivation", CONDITION_ACCOUNT_DEACTIVATED),
         ("Kept names", CONDITION_AUTHORIZATIONS_KEPT),
+        ("Ignored", CONDITION_IGNORED_FIELDS),
     ] {
         let Some(condition) = condition(&status.conditions, type_) else { continue };
         text.push_str(&field(name, &format!("{}: {}", condition.reason, condition.message)));

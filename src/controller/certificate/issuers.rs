@@ -45,6 +45,8 @@ impl IssuerInUse {
         let (spec, generation) = (&certificate.spec, certificate.metadata.generation.unwrap_or_default());
         let issuers = Issuers::of(spec, Some(status), generation);
         let wanted = ValidatedCertificate::for_issuers(spec, &issuers, defaults);
+        let uid = certificate.metadata.uid.as_deref().unwrap_or_default();
+        let wanted = wanted.map(|wanted| wanted.of(spec, uid, context.config.certificates_own_secrets));
         let (issuer_view, account) =
             view_issuer(&id, issuer.as_ref(), spec.profile.as_deref(), context).await?;
         let namespace = certificate.namespace().unwrap_or_default();

@@ -168,7 +168,10 @@ impl ReconcileCertificate {
             labels: wanted.labels.clone(),
             annotations,
             // The certificate for a Kubernetes CertificateSigningRequest is copied to that; nobody else needs the Secret.
-            owner: self.certificate.controller_owner_ref(&()).filter(|_| is_for_request(&self.certificate)),
+            owner: self
+                .certificate
+                .controller_owner_ref(&())
+                .filter(|_| wanted.owner.is_some() || is_for_request(&self.certificate)),
             data,
         })
     }

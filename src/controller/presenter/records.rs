@@ -100,9 +100,8 @@ pub async fn remove(
 
 /// How many TXT records there are at the name of a record that the name servers have, or which ones lack it.
 async fn visible(context: &Context, record: &DnsRecordStatus) -> Result<usize, String> {
-    let resolver = resolver(context, own_nameservers(&record.solver))?;
-    let check = record.solver.propagation.as_ref().and_then(|propagation| propagation.check);
-    let check = check.unwrap_or(context.config.propagation_check);
+    let resolver = resolver(context, record.solver.own_nameservers())?;
+    let check = record.solver.own_check().unwrap_or(context.config.propagation_check);
     let location = Location { fqdn: record.fqdn.clone(), zone: record.zone.clone(), passed_over: None };
     let seen = resolver.visible(&location, &record.value, check).await;
     let Some(target) = &record.passed_over else { return seen.map_err(|lacking| lacking.to_string()) };
@@ -154,7 +153,7 @@ async fn locate(
         Some(_) => CnameStrategy::Follow,
         None => solver.cname_strategy.unwrap_or_default(),
     };
-    let location = resolver(context, own_nameservers(solver))?.locate(label, name, strategy).await;
+    let location = resolver(context, solver.own_nameservers())?.locate(label, name, strategy).await;
     let location = location.map_err(|error| error.to_string())?;
     match &location.passed_over {
         Some(target) if solver.acme_dns.is_some() => Err(format!(
@@ -163,10 +162,6 @@ async fn locate(
         )),
         _ => Ok(location),
     }
-}
-
-fn own_nameservers(solver: &Dns01Solver) -> &[String] {
-    solver.propagation.as_ref().map(|propagation| propagation.nameservers.as_slice()).unwrap_or_default()
 }
 
 /// The resolver that asks a solver's own name servers, or the operator's if it has none.

@@ -39,13 +39,13 @@ fn lists_are_read_and_bookkeeping_is_dropped() {
     let outcome = one(&object.to_string());
     let ours = outcome.object.unwrap();
     assert_eq!(ours["metadata"], json!({"name": "www", "namespace": "shop"}));
-    assert_eq!(ours["spec"]["issuerRef"], json!({"name": "ca"}));
+    assert_eq!(ours["spec"]["issuerRef"], json!({"name": "ca", "group": "certwright.dev"}));
     let noted: Vec<_> = outcome.notes.iter().map(|note| note.path.as_str()).collect();
-    assert_eq!(noted, ["spec.issuerRef.group", "spec.issuerRef"]);
+    assert_eq!(noted, ["spec.issuerRef"]);
 }
 
 #[test]
-fn fields_that_an_acme_ca_cannot_honor_are_left_out_with_a_note() {
+fn fields_that_an_acme_ca_ignores_are_kept_and_dangerous_ones_left_out_with_a_note() {
     let outcome = certificate_with(
         "  subject: { organizations: [Example] }\n  uris: [spiffe://a]\n  isCA: true\n  usages: [server auth, client auth]\n  \
          encodeUsagesInRequest: true\n  signatureAlgorithm: SHA512WithRSA\n  commonName: An Example\n  revisionHistoryLimit: 3\n  \
@@ -56,27 +56,45 @@ fn fields_that_an_acme_ca_cannot_honor_are_left_out_with_a_note() {
         ours["spec"],
         json!({
             "secretName": "www-tls", "dnsNames": ["www.example.com"], "issuerRef": {"name": "ca"},
-            "usages": ["server auth"], "revisionHistoryLimit": 3, "emailAddresses": [],
+            "usages": ["server auth", "client auth"], "revisionHistoryLimit": 3, "emailAddresses": [],
+            "subject": {"organizations": ["Example"]}, "literalSubject": "CN=a", "commonName": "An Example",
+            "encodeUsagesInRequest": true, "signatureAlgorithm": "SHA512WithRSA",
         })
     );
     let of = |what: What| -> Vec<_> {
         outcome.notes.iter().filter(|note| note.what == what).map(|note| note.path.as_str()).collect()
     };
-    assert_eq!(of(What::Changed), ["spec.revisionHistoryLimit", "spec.usages", "spec.issuerRef"]);
+    assert_eq!(of(What::Changed), ["spec.issuerRef"]);
     assert_eq!(
-        of(What::LeftOut),
+        of(What::Ignored),
         [
             "spec.commonName",
             "spec.encodeUsagesInRequest",
-            "spec.isCA",
             "spec.literalSubject",
-            "spec.nameConstraints",
-            "spec.otherNames",
+            "spec.revisionHistoryLimit",
             "spec.signatureAlgorithm",
             "spec.subject",
-            "spec.uris",
+            "spec.usages",
         ]
     );
+    assert_eq!(of(What::LeftOut), ["spec.isCA", "spec.nameConstraints", "spec.otherNames", "spec.uris"]);
+}
+
+#[test]
+fn the_encryption_of_a_keystore_stays_the_same() {
+    for (keystore, expected) in [
+        ("{ create: true, password: a }", json!({"create": true, "password": "a", "profile": "LegacyRC2"})),
+        (
+            "{ create: true, password: a, profile: Modern2026 }",
+            json!({"create": true, "password": "a", "profile": "Modern2026"}),
+        ),
+        ("{ create: false }", json!({"create": false})),
+    ] {
+        let outcome = certificate_with(&format!("  keystores: {{ pkcs12: {keystore} }}\n"));
+        let noted = outcome.notes.iter().any(|note| note.path == "spec.keystores.pkcs12.profile");
+        assert_eq!(outcome.object.unwrap()["spec"]["keystores"]["pkcs12"], expected);
+        assert_eq!(noted, expected["profile"] == "LegacyRC2", "{keystore}");
+    }
 }
 
 #[test]

@@ -14,7 +14,10 @@ async fn a_certificate_written_for_cert_manager_is_accepted_as_it_is() -> Result
             "dnsNames: [a.test], commonName: a.test, isCA: false",
             "dnsNames: [a.test], uris: [], emailAddresses: [], otherNames: [], additionalOutputFormats: []",
             "dnsNames: [a.test], usages: [digital signature, key encipherment]",
-            "dnsNames: [a.test], usages: [server auth], encodeUsagesInRequest: false",
+            "dnsNames: [a.test], usages: [server auth, client auth], encodeUsagesInRequest: true, signatureAlgorithm: SHA256WithRSA",
+            "dnsNames: [a.test], literalSubject: 'CN=a,O=Shop', commonName: Example Shop, deletionPolicy: Delete",
+            "dnsNames: [a.test], subject: { organizations: [Shop], countries: [FR], organizationalUnits: [IT], localities: [Lyon], provinces: [Rhône], streetAddresses: [1 Rue], postalCodes: ['69001'], serialNumber: '1' }",
+            "dnsNames: [a.test], keystores: { pkcs12: { create: true, profile: Modern2026, password: a } }",
             "dnsNames: [a.test], renewBefore: 360h0m0s, revisionHistoryLimit: 1",
             "dnsNames: [a.test], renewBeforePercentage: 33",
             "dnsNames: [a.test], privateKey: { algorithm: RSA, encoding: PKCS8, size: 4096, rotationPolicy: Never }",
@@ -27,7 +30,7 @@ async fn a_certificate_written_for_cert_manager_is_accepted_as_it_is() -> Result
             "dnsNames: [a.test], secretTemplate: { labels: { a.test/b: c }, annotations: { d: 'e f' } }",
         ];
         for fields in good {
-            let reference = "issuerRef: { name: ca, kind: Issuer, group: certwright.dev }";
+            let reference = "issuerRef: { name: ca, kind: Issuer, group: cert-manager.io }";
             let yaml = spelled(&format!("secretName: a-tls, {reference}, {fields}"));
             ns.apply(&yaml).await.with_context(|| fields.to_owned())?;
             ns.delete_object("certificate/a").await?;
@@ -57,6 +60,9 @@ async fn an_issuer_written_for_cert_manager_is_accepted_as_it_is() -> Result<()>
             format!("{server}, skipTLSVerify: true, preferredChain: ISRG Root X1, profile: shortlived"),
             format!("{server}, accountKey: {{ algorithm: RSA }}, privateKeySecretRef: {{ name: a, key: b }}"),
             format!("{server}, accountKey: {{ size: 384, rolloverInterval: 1h }}"),
+            format!("{server}, solvers: [{{ waitInsteadOfSelfCheck: 0s, http01: {{ ingress: {{ podTemplate: {{ spec: {{ nodeSelector: {{ a: b }} }} }} }} }} }}]"),
+            format!("{server}, solvers: [{{ http01: {{ gatewayHTTPRoute: {{ parentRefs: [{{ name: a }}], podTemplate: {{ metadata: {{ labels: {{ a: b }} }} }} }} }} }}]"),
+            format!("{server}, solvers: [{{ dns01: {{ rfc2136: {{ nameserver: 192.0.2.1 }}, nameservers: [192.0.2.2] }} }}]"),
             format!("{server}, accountKey: {{ rolloverInterval: 2160h0m0s }}"),
             format!(
                 "{server}, externalAccountBinding: {{ keyID: a, keyAlgorithm: HS512, keySecretRef: {{ name: b, key: c }} }}"

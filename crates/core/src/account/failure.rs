@@ -11,6 +11,7 @@ use crate::events::Event;
 use crate::kstatus;
 use crate::remedy::with_remedy;
 use crate::renewal::whole_seconds;
+use crate::spec::ignored;
 use certwright_acme::{AcmeError, Operation, Place, Problem};
 use certwright_api::{CONDITION_READY, issuer_reason as reason};
 
@@ -143,6 +144,7 @@ impl State {
         self.status.observed_generation = Some(snapshot.generation);
         self.set_condition(CONDITION_READY, is, reason, message, snapshot, now);
         let conditions = &mut self.status.conditions;
+        ignored::note(conditions, ignored::of_issuer(snapshot.spec).as_deref(), snapshot.generation, now);
         let standing = kstatus::of_issuer(conditions);
         set_standing(conditions, standing, snapshot.generation, now);
     }

@@ -50,7 +50,7 @@ pub(super) fn prove(
                 return AuthorizationStep::Answer(challenged.url);
             }
             if let Some(until) = told_anyway.filter(|_| challenged.is_unchecked()) {
-                let words = format!("The CA is told to validate at {until}, as selfCheck of the solver says");
+                let words = format!("The CA is told to validate at {until}, as its solver says");
                 return AuthorizationStep::Wait { until, name: attempt.name.clone(), message: words };
             }
             let Some(result) = &presented.self_check else {

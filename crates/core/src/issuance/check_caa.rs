@@ -29,11 +29,10 @@ pub(super) fn ask(
     }
     let names = wanted.subject.dns_names.iter().map(|name| {
         let solver = solver_of(solvers, name, situation.labels);
-        let propagation = solver.as_ref().and_then(|(solver, _)| solver.propagation());
         CaaName {
             name: name.clone(),
+            nameservers: solver.as_ref().map(|(solver, _)| solver.nameservers().to_vec()).unwrap_or_default(),
             method: solver.map(|(_, method)| method),
-            nameservers: propagation.map(|it| it.nameservers.clone()).unwrap_or_default(),
         }
     });
     let question = CaaQuestion { account: account.to_owned(), names: names.collect() };

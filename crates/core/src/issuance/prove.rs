@@ -199,9 +199,7 @@ fn present(situation: &Situation<'_>, challenged: Vec<Challenged>, now: Timestam
 fn wait_unchecked(open: &[&Challenged], since: Timestamp, now: Timestamp) -> Option<IssuanceStep> {
     let unchecked = open.iter().filter(|one| one.is_unchecked());
     let until = unchecked.filter_map(|one| one.told_anyway(since)).max()?;
-    let message = format!(
-        "The CA is told to validate at {until}, without a self-check, as selfCheck of the solver says"
-    );
+    let message = format!("The CA is told to validate at {until}, without a self-check, as its solver says");
     (until > now).then(|| wait(Some(until), reason::SELF_CHECK, message))
 }
 

@@ -10,6 +10,7 @@ use crate::events::Event;
 use crate::kstatus;
 use crate::reissue;
 use crate::renewal::{Placement, Plan};
+use crate::spec::ignored;
 use certwright_api::{
     ANNOTATION_RENEW, CONDITION_ISSUING, CONDITION_READY, CONDITION_RENEWAL_WINDOW,
     certificate_reason as reason,
@@ -220,6 +221,9 @@ impl State {
         self.status.observed_generation = Some(generation);
         let conditions = &mut self.status.conditions;
         set_condition(conditions, CONDITION_READY, is, reason, &message, generation, now);
+        if let Ok(wanted) = seen.wanted {
+            ignored::note(conditions, wanted.ignored.as_deref(), generation, now);
+        }
         let standing = kstatus::of_certificate(conditions);
         set_standing(conditions, standing, generation, now);
     }

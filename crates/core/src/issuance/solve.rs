@@ -252,7 +252,7 @@ fn choose(
         processing: challenge.status == ChallengeStatus::Processing,
         stalled: challenge.status == ChallengeStatus::Pending && challenge.error.is_some(),
         way,
-        check: solver.and_then(|solver| solver.self_check.clone()).unwrap_or_default(),
+        check: solver.map(Solver::check).unwrap_or_default(),
     })
 }
 

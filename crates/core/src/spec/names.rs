@@ -1,6 +1,6 @@
 //! The names in a spec, for people: valid or not.
 
-use super::csr;
+use super::{csr, is_name};
 use certwright_api::CertificateSpec;
 use certwright_pki::Subject;
 
@@ -11,7 +11,8 @@ pub fn requested(spec: &CertificateSpec) -> Vec<String> {
             dns_names.into_iter().chain(ip_addresses.iter().map(ToString::to_string)).collect()
         }
         None => {
-            let names = spec.dns_names.iter().chain(&spec.ip_addresses).chain(&spec.common_name);
+            let common_name = spec.common_name.iter().filter(|name| is_name(name));
+            let names = spec.dns_names.iter().chain(&spec.ip_addresses).chain(common_name);
             names.cloned().collect::<Vec<_>>()
         }
     };

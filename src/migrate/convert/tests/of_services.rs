@@ -80,7 +80,8 @@ fn settings_of_a_dns_service_that_change_what_it_does_leave_the_issuer_and_its_c
         );
         let outcomes = convert(&objects(&issuer));
         let ours = outcomes[0].object.as_ref().unwrap();
-        assert_eq!(ours["spec"]["acme"]["solvers"], json!([{"http01": {"ingress": {}}}]));
+        let kept = json!([{"http01": {"ingress": {"podTemplate": {"spec": {}}}}}]);
+        assert_eq!(ours["spec"]["acme"]["solvers"], kept);
         let noted: Vec<_> = outcomes[0].notes.iter().map(|note| note.path.clone()).collect();
         let lost = format!("spec.acme.solvers[0].dns01.{lost}");
         assert_eq!(noted, [lost, "spec.acme.solvers[1].http01.ingress.podTemplate".to_owned()]);
