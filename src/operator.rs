@@ -275,6 +275,11 @@ fn lease_name(named: Option<&str>, shard: &ShardSelector) -> String {
 pub(crate) fn config(settings: &Run, responder_ports: ResponderPorts) -> Config {
     Config {
         namespace: settings.namespace.clone(),
+        cluster_resource_namespace: settings
+            .cluster_resource_namespace
+            .clone()
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| settings.namespace.clone()),
         watch_namespaces: settings.watch_namespaces.iter().filter(|name| !name.is_empty()).cloned().collect(),
         shard: settings.watch_label_selector.clone().unwrap_or_default(),
         cluster_issuers: settings.cluster_issuers,
@@ -315,6 +320,9 @@ fn annotations(settings: &Run) -> AnnotationsConfig {
         settings: AnnotationSettings {
             cert_manager: settings.cert_manager_annotations,
             default_issuer: name.map(|name| IssuerRef { name, kind, group: GROUP.to_owned() }),
+            automatic: settings.auto_certificate_annotations.clone(),
+            copied: settings.extra_certificate_annotations.clone(),
+            routes: settings.gateway_route_hostnames,
         },
     }
 }

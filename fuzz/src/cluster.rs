@@ -2,6 +2,7 @@
 
 mod annotated;
 mod authorizations;
+mod issuer;
 mod signing_request;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use certwright_api::{
 use certwright_core::account::{self, KeyId, KeySecret, MacKey, Recorded, rollover};
 use certwright_core::backoff::Backoff;
 use certwright_core::deletion::Deletion;
+use certwright_core::http01_overrides::Http01Overrides;
 use certwright_core::issuance::{IssuanceStep, IssuerView, Snapshot, State, challenges, next_step};
 use certwright_core::ledger::{KEY_LENGTH, LedgerKeys, Owner};
 use certwright_core::reading::{Readable, Reading};
@@ -33,6 +35,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use self::annotated::{gateway, ingress};
+pub use self::issuer::issuer;
 pub use self::signing_request::signing_request;
 use crate::pki::{CHAIN, KEY, NOW};
 use crate::property::{message, refusal};
@@ -144,9 +147,11 @@ fn decide_on(case: &Case) {
         if let Some(order) = order {
             learned.saw_order(order.clone(), None, now);
         }
+        let namespace = certificate.metadata.namespace.as_deref().unwrap_or_default();
+        let overrides = Http01Overrides::of(certificate.annotations(), namespace);
         if let Some(found) = authorizations {
             learned.saw_authorizations(found.clone(), now);
-            let challenged = challenges(found, &case.solvers, certificate.labels());
+            let challenged = challenges(found, &case.solvers, certificate.labels(), &overrides);
             if let (true, Ok(challenged)) = (case.presented, challenged) {
                 learned.proof.saw_presented(challenged, Vec::new(), now);
             }
@@ -164,6 +169,8 @@ fn decide_on(case: &Case) {
             uid: "uid-1",
             generation: certificate.metadata.generation.unwrap_or_default(),
             labels: certificate.labels(),
+            annotations: certificate.annotations(),
+            namespace,
             renew_request: certificate.annotations().get(ANNOTATION_RENEW).map(String::as_str),
             wanted: &wanted,
             claimed_by: None,
@@ -263,91 +270,6 @@ pub fn metadata(data: &[u8]) {
                 .and_then(|read| read.fault),
         };
         fault.iter().for_each(refusal);
-    }
-}
-
-/// A ClusterIssuer, as the watch brings it. An Issuer has less.
-pub fn issuer(data: &[u8]) {
-    let Some(object) = watched::<ClusterIssuer>(data) else { return };
-    let (spec, status) = (&object.spec.acme, object.status.clone().unwrap_or_default());
-    if let Some(rules) = &object.spec.allow {
-        let subject =
-            certwright_pki::Subject { dns_names: vec!["www.example.com".to_owned()], ..Default::default() };
-        let _ = allow::check(rules, "shop", &BTreeMap::new(), &subject).map_err(|error| refusal(&error));
-    }
-    for dns01 in spec.solvers.iter().filter_map(|solver| solver.dns01.as_ref()) {
-        let _ = services::webhook(&dns01.services, services::DEFAULT_GROUP);
-        let _ = services::secrets(&dns01.services);
-    }
-    let account = status.acme.as_ref().map(|acme| Recorded {
-        url: acme.uri.clone(),
-        server: acme.server.clone(),
-        key_id: acme.bound_key_id.clone(),
-        deactivated: None,
-    });
-    let thumbprint = status.acme.as_ref().map(|acme| acme.key_thumbprint.clone()).unwrap_or_default();
-    for ours in [true, false] {
-        let key_secret = KeySecret::Key {
-            thumbprint: thumbprint.clone(),
-            ours,
-            account: account.clone().filter(|_| ours),
-        };
-        let snapshot = account::Snapshot {
-            spec,
-            name: "ca",
-            uid: "1",
-            generation: object.metadata.generation.unwrap_or_default(),
-            key_secret_name: ("ca-account-key", "tls.key"),
-            secrets_namespace: Some("certwright"),
-            key_secret: &key_secret,
-            key_id: &KeyId::Known("kid-1".to_owned()),
-            mac_key: &MacKey::Usable,
-            external_account_version: None,
-            deactivate: object.annotations().get("certwright.dev/deactivate-account").map(String::as_str),
-            rebind: object.annotations().get("certwright.dev/rebind-account").map(String::as_str),
-            retry_request: object.annotations().get("certwright.dev/retry").map(String::as_str),
-            deleted: None,
-            has_finalizer: ours,
-            keys: rollover::Keys {
-                algorithm: Some(KeyAlgorithm::ECDSA_P256),
-                created: status.acme.as_ref().and_then(|acme| acme.key_created.as_ref()).map(|time| time.0),
-                request: object.annotations().get("certwright.dev/rollover-account-key").map(String::as_str),
-                ..rollover::Keys::default()
-            },
-            refusal: None,
-            latest_terms: None,
-            backoff: Backoff::default(),
-        };
-        let mut state = account::State::new(status.clone(), &spec.server);
-        state.drop_unconfirmed(&key_secret);
-        state.key_is_known();
-        state.note_requests(&snapshot, *NOW);
-        match account::next_step(&state, &snapshot, *NOW) {
-            account::AccountStep::Wait { until, message: words, .. } => {
-                message(&words);
-                assert!(until.is_none_or(|until| until > *NOW));
-            }
-            account::AccountStep::Hold { until } => assert!(until.is_none_or(|until| until > *NOW)),
-            _ => {}
-        }
-        let _ = state.news_of_requests().count();
-        let consequence = state.apply(&snapshot, account::Outcome::Rested, *NOW);
-        assert!(consequence.reports.contains(&account::Report::Write));
-    }
-    authorizations::kept(spec, status.clone());
-    let _ = kstatus::of_issuer(&status.conditions);
-    let offered: Authorization = serde_json::from_value(serde_json::json!({
-        "status": "pending", "identifier": { "type": "dns", "value": "www.example.com" },
-        "challenges": [
-            { "type": "http-01", "url": "https://ca.example/c/1", "token": "t1" },
-            { "type": "dns-01", "url": "https://ca.example/c/2", "token": "t2" },
-        ],
-    }))
-    .expect("it is one");
-    let authorizations = [("https://ca.example/z/1".to_owned(), offered)];
-    match certwright_core::issuance::challenges(&authorizations, &spec.solvers, &BTreeMap::new()) {
-        Ok(chosen) => assert_eq!(chosen.len(), 1),
-        Err(error) => refusal(&error),
     }
 }
 

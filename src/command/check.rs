@@ -23,6 +23,9 @@ pub struct Check {
     /// The operator's own namespace.
     #[arg(long, value_name = "NAMESPACE", default_value = "certwright")]
     pub operator_namespace: String,
+    /// The namespace with the Secrets of ClusterIssuers, if it is not the operator's own.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub cluster_resource_namespace: Option<String>,
     /// Name of the operator's Lease. By default, it is `certwright`, or those of all shards.
     #[arg(long, value_name = "NAME")]
     pub lease_name: Option<String>,
@@ -78,6 +81,7 @@ impl Check {
     pub async fn execute(self) -> Result<Exit, Error> {
         let cluster = self.cluster.connect().await?;
         let namespace = self.cluster.namespace.as_deref();
+        let secrets_namespace = self.cluster_resource_namespace.as_ref().unwrap_or(&self.operator_namespace);
         let mut report = Report::default();
         report.title("Cluster")?;
         if !report.add(install::api_server(&cluster).await)? {
@@ -103,7 +107,7 @@ impl Check {
             }
         };
         if unread.is_empty() || !issuers.is_empty() {
-            report.add(issuers::findings(&cluster, &issuers, &self.operator_namespace).await)?;
+            report.add(issuers::findings(&cluster, &issuers, secrets_namespace).await)?;
             report.add(certwright_dns::finding(&cluster, &issuers, &operator).await.into_iter().collect())?;
         }
         report.add(unread)?;
@@ -119,7 +123,7 @@ impl Check {
             let (answers, servers) = issuers::directories(&issuers, &egress).await;
             report.add(answers)?;
             report.add(second::directories(&servers).await)?;
-            report.add(second::accounts(&cluster, &issuers, &servers, &self.operator_namespace).await)?;
+            report.add(second::accounts(&cluster, &issuers, &servers, secrets_namespace).await)?;
             report.title("Names, as seen from this machine")?;
             match cluster.certificates(namespace, &ListParams::default()).await {
                 Err(error) => report.add(vec![unreadable(&error)])?,

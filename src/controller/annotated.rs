@@ -1,4 +1,4 @@
-//! Ingresses and Gateways: creates the Certificates that their annotations request.
+//! Ingresses, Gateways and ListenerSets: creates the Certificates that their annotations request.
 //!
 //! The watches and controllers run only on the leader.
 

@@ -76,6 +76,8 @@ pub struct Watches<O: ?Sized> {
     start: Vec<(String, Start<O>)>,
     api_server: ApiServer,
     unreadable: Arc<Unreadable>,
+    /// Names of annotations that are kept, besides those that each kind needs.
+    also: Arc<[String]>,
 }
 
 /// Starts a watch that notifies an observer.
@@ -281,7 +283,12 @@ impl Watches<dyn WatchHandler> {
 impl<O: ?Sized> Watches<O> {
     /// No watches yet. Objects that cannot be read are recorded in `unreadable`.
     pub fn new(api_server: &ApiServer, unreadable: Arc<Unreadable>) -> Self {
-        Self { start: Vec::new(), api_server: api_server.clone(), unreadable }
+        Self { start: Vec::new(), api_server: api_server.clone(), unreadable, also: Arc::default() }
+    }
+
+    /// Also keeps annotations with these names.
+    pub fn keeping(self, annotations: &[String]) -> Self {
+        Self { also: annotations.into(), ..self }
     }
 }
 
@@ -304,7 +311,7 @@ impl<O: ?Sized + Send + Sync + 'static> Watches<O> {
         K: Held,
     {
         let objects = Arc::new(Objects::new(self.unreadable.metrics().cache_lookups(&K::kind(&()))));
-        let watch_store = WatchStore::new(objects.clone(), self.unreadable.clone());
+        let watch_store = WatchStore::new(objects.clone(), self.unreadable.clone(), self.also.clone());
         let api_server = self.api_server.clone();
         let name = format!("watch of {}", K::plural(&()));
         let watch: Start<O> =

@@ -45,8 +45,10 @@ use certwright_solver::http01::{Http01Shard, PathType, SelfCheckSetupError};
 /// Settings of the controllers.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The operator's own namespace: Secrets of ClusterIssuers are here.
+    /// The operator's own namespace.
     pub namespace: String,
+    /// The namespace with the Secrets of ClusterIssuers.
+    pub cluster_resource_namespace: String,
     /// Namespaces to watch; empty for all.
     pub watch_namespaces: Vec<String>,
     /// The labels of the objects to serve.
@@ -215,7 +217,7 @@ impl Context {
         let context = Arc::new(Self {
             events: EventPublisher::new(client.clone(), reporter, metrics.clone()),
             accounts: Accounts::new(
-                config.namespace.clone(),
+                config.cluster_resource_namespace.clone(),
                 metrics.clone(),
                 liveness.clone(),
                 egress.clone(),
@@ -295,11 +297,13 @@ impl Context {
 
     /// The issuers that use an account key, except one.
     pub fn issuers_of_secret(&self, secret: &AccountSecret, but: Option<&IssuerId>) -> Vec<IssuerRecord> {
-        let issuers = self.cache.issuers_of_secret(&secret.0, &secret.1, &self.config.namespace);
+        let issuers =
+            self.cache.issuers_of_secret(&secret.0, &secret.1, &self.config.cluster_resource_namespace);
         issuers
             .into_iter()
             .filter(|issuer| {
-                Some(&issuer.id) != but && account_secret(issuer, &self.config.namespace) == *secret
+                Some(&issuer.id) != but
+                    && account_secret(issuer, &self.config.cluster_resource_namespace) == *secret
             })
             .collect()
     }

@@ -120,7 +120,7 @@ async fn reconcile_within(
     context: &Context,
 ) -> Result<(Option<Timestamp>, bool), Error> {
     let (id, uid, deleted) = (record.id.clone(), record.uid.clone(), record.deleted);
-    let account_secret = account_secret(&record, &context.config.namespace);
+    let account_secret = account_secret(&record, &context.config.cluster_resource_namespace);
     let _writer = context.accounts.write(&account_secret).await;
     if !context.serves_issuer(&record) {
         return Ok((None, false));

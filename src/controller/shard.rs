@@ -42,8 +42,9 @@ impl Context {
 
     /// The other issuers whose account key is in the same Secret.
     pub fn issuers_beside(&self, issuer: &IssuerRecord) -> Vec<IssuerRecord> {
-        let (namespace, name, _) = account_secret(issuer, &self.config.namespace);
-        let mut found = self.cache.issuers_of_secret(&namespace, &name, &self.config.namespace);
+        let (namespace, name, _) = account_secret(issuer, &self.config.cluster_resource_namespace);
+        let mut found =
+            self.cache.issuers_of_secret(&namespace, &name, &self.config.cluster_resource_namespace);
         found.retain(|other| other.id != issuer.id);
         found
     }

@@ -19,7 +19,9 @@ use super::issuer_record::{IssuerId, IssuerRecord, account_secret};
 use super::presenter;
 use super::retry::until_done;
 use crate::runtime::metrics::CertificateFacts;
-use certwright_api::{CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY};
+use certwright_api::{
+    CONDITION_ISSUING, CONDITION_READY, Certificate, ClusterIssuer, Issuer, LABEL_SECRET, SECRET_ACCOUNT_KEY,
+};
 use certwright_core::conditions::{condition, is_true};
 use certwright_runtime::clock;
 use certwright_solver::http01::KeyAuthorizations;
@@ -43,6 +45,8 @@ enum Aspect {
     ForCertificates,
     /// Whether the challenges of a Certificate are presented.
     Presents,
+    /// Whether a Certificate is being issued: names from HTTPRoutes wait for that.
+    Issuing,
 }
 
 impl WatchHandlers {
@@ -59,7 +63,7 @@ impl WatchHandlers {
 
     fn forget(&self, uid: &str) {
         let mut seen = self.seen.lock();
-        for aspect in [Aspect::Object, Aspect::ForCertificates, Aspect::Presents] {
+        for aspect in [Aspect::Object, Aspect::ForCertificates, Aspect::Presents, Aspect::Issuing] {
             seen.remove(&self.hasher.hash_one((uid, aspect)));
         }
     }
@@ -195,6 +199,14 @@ impl WatchHandler for WatchHandlers {
                     self.context.certificate_queue.add(ObjectRef::from_obj(&*certificate));
                     self.wake_entrances_of(&certificate);
                 }
+                if self.context.config.annotations.settings.routes {
+                    let conditions = certificate.status.as_ref().map(|status| status.conditions.as_slice());
+                    let is = |type_: &str| conditions.is_some_and(|conditions| is_true(conditions, type_));
+                    let issuing = (is(CONDITION_ISSUING), is(CONDITION_READY));
+                    if self.matters(uid, Aspect::Issuing, issuing) {
+                        self.wake_entrances_of(&certificate);
+                    }
+                }
                 let challenges = certificate.status.as_ref().map_or(0, |status| status.challenges.len());
                 if self.matters(uid, Aspect::Presents, challenges > 0) && challenges == 0 {
                     self.nothing_is_presented(&certificate);
@@ -293,7 +305,7 @@ impl WatchHandlers {
         self.forget(&issuer.uid);
         self.context.account_refusals.lift(&issuer.id);
         self.context.authorizations.forget(&issuer.uid);
-        let own = &self.context.config.namespace;
+        let own = &self.context.config.cluster_resource_namespace;
         let secret = account_secret(issuer, own);
         let others = self.context.cache.issuers();
         let others = || others.iter().filter(|other| other.id != issuer.id);
@@ -308,7 +320,7 @@ impl WatchHandlers {
     }
 
     fn wake_issuers_of_secret(&self, namespace: &str, name: &str) {
-        let own = &self.context.config.namespace;
+        let own = &self.context.config.cluster_resource_namespace;
         let holds = |record: &IssuerRecord| {
             let secret = account_secret(record, own);
             secret.0 == namespace && secret.1 == name
@@ -324,7 +336,7 @@ impl WatchHandlers {
         if self
             .context
             .accounts
-            .waits_for_validations(&account_secret(&issuer, &self.context.config.namespace))
+            .waits_for_validations(&account_secret(&issuer, &self.context.config.cluster_resource_namespace))
         {
             self.context.wake_issuer(&issuer.id);
         }

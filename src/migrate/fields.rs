@@ -99,7 +99,7 @@ pub const METADATA: &[Fields] = &[
     ),
     depends(
         "metadata.annotations",
-        "Taken over, except those of cert-manager and of Helm releases, and kubectl's own copy of the object.",
+        "Taken over, except those of cert-manager other than `http01-override-…` and `http01-parentref…`, those of Helm releases, and kubectl's own copy of the object.",
         values::annotations,
     ),
     nothing(

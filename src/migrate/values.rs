@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use certwright_api::LABEL_MANAGED_BY;
+use certwright_core::http01_overrides::is_override;
 use certwright_core::spec::{ignored, is_name};
 
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -35,6 +36,8 @@ pub fn annotations(value: &Value) -> Adapted {
     // kubectl's own copy of the applied object.
     let copied = value.as_object_mut().is_some_and(|map| map.remove(LAST_APPLIED).is_some());
     let of_others = without(&value, |key, _| match key.split('/').next().unwrap_or_default() {
+        // Certificates here read them under this name, too.
+        _ if is_override(key) => None,
         "meta.helm.sh" => Some("Helm does not manage the new object"),
         prefix if prefix == "cert-manager.io" || prefix.ends_with(".cert-manager.io") => {
             Some("cert-manager's annotations have no meaning here")

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use certwright_runtime::process_metrics::Process;
 use certwright_api::RevocationReason;
 use certwright_core::issuance::failure_reasons;
+use certwright_runtime::process_metrics::Process;
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -28,11 +28,11 @@ use self::certificates::Certificates;
 pub use self::certificates::{CertificateFacts, PerCertificate, Waiting};
 use self::durations::{Durations, durations};
 use self::issuers::Issuers;
-pub use self::labels::{ApiVerb, Part, ReconcileOutcome, RevocationOutcome};
 use self::labels::{
     AcmeRequests, ApiWrites, ByResult, ForPurpose, Issuances, OfKind, OfOperation, Reconciles, Revocations,
     UnreadableObjects, Watched,
 };
+pub use self::labels::{ApiVerb, Part, ReconcileOutcome, RevocationOutcome};
 pub use self::servers::{AccountFacts, ServerRequests};
 use self::servers::{Accounts, Servers};
 
@@ -121,7 +121,8 @@ impl Metrics {
         let help = "Connections denied by the egress rules, by purpose";
         registry.register("egress_refused", help, egress_refused.clone());
         let secrets_restored = Counter::default();
-        let help = "Lost Secrets that got their last certificate again, since too many had been ordered for them";
+        let help =
+            "Lost Secrets that got their last certificate again, since too many had been ordered for them";
         registry.register("secrets_restored", help, secrets_restored.clone());
         let dns_records_left_behind = Counter::default();
         let help = "TXT records that could not be removed in time";

@@ -77,6 +77,7 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<[String; 2]> {
             .argument("--backoff-longest", "1s")
             .argument("--metrics-auth", "true")
             .argument("--certificate-signing-requests", "true")
+            .argument("--gateway-route-hostnames", "true")
     };
     let operator = replica().start().await?;
     // First comes the question whose token it is, then whether its owner has permission.
@@ -119,8 +120,7 @@ async fn live_a_full_life(ns: &TestNamespace) -> Result<[String; 2]> {
 
     ns.apply(ANNOTATED).await?;
     issued(ns, "shop-tls").await?;
-    ns.patch("ingress/annotated", json!({"metadata": {"annotations": {"certwright.dev/issuer": null}}}))
-        .await?;
+    ns.patch("ingress/annotated", json!({"spec": {"tls": null}})).await?;
     ns.wait_gone("certificate/shop-tls", SOON).await?;
 
     let request = sign(ns).await?;

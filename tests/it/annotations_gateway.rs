@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::common::annotations::{caught_up, certificate_that, certificates, made, told};
 use crate::common::faults::{event, steady};
 use crate::common::http01::host;
-use crate::common::{SOON, dns, issued, tls};
+use crate::common::{SOON, certificate, dns, issued, revision, tls};
 use anyhow::Result;
 use certwright_cluster::{Operator, TestNamespace};
 use serde_json::{Value, json};
@@ -65,7 +65,85 @@ async fn the_certificates_follow_the_listeners() -> Result<()> {
         made(ns, "three").await?;
         ns.wait_gone("certificate/one", SOON).await?;
         ns.patch("gateway/public", json!({ "metadata": { "annotations": { ISSUER: null } } })).await?;
-        ns.wait_gone("certificate/three", SOON).await
+        event(ns, "public", "CertificateKept").await?;
+        made(ns, "three").await.map(drop)
+    })
+    .await
+}
+
+/// The issuer names no Gateway: it is that of the ListenerSet, which has no listener for HTTP itself.
+#[tokio::test]
+async fn a_listener_set_gets_certificates_for_its_own_listeners() -> Result<()> {
+    TestNamespace::with("listener-set", async |ns| {
+        let _gateway_api = ns.cluster.gateway_api().await?;
+        let pebble = steady().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns).start().await?;
+        let solvers = json!([{ "http01": { "gatewayHTTPRoute": {} } }]);
+        ns.apply(&dns::issuer("ca", &pebble.directory_url, &pebble.ca_pem, &solvers).to_string()).await?;
+        ns.apply(&gateway(&json!({}), &[http()])).await?;
+        let [a, b] = [host(ns, "a"), host(ns, "b")];
+        ns.apply(&listener_set(&by_ca(), &[https("a", &a, "team-tls"), https("b", &b, "team-tls")])).await?;
+        let set = issued(ns, "team-tls").await?;
+        assert_eq!(set["spec"]["dnsNames"], json!([a, b]));
+        let owner = &set["metadata"]["ownerReferences"][0];
+        assert_eq!((&owner["kind"], &owner["name"]), (&json!("ListenerSet"), &json!("team")));
+        tls(ns, "team-tls").await?;
+        assert_eq!(told(ns, "team").await?, ["CertificateCreated: Certificate team-tls was created"]);
+
+        ns.apply(&listener_set(&by_ca(), &[https("a", &a, "other-tls")])).await?;
+        ns.wait_gone("certificate/team-tls", SOON).await?;
+        made(ns, "other-tls").await?;
+
+        // Without a Gateway, a Certificate of one's own says what is missing.
+        ns.apply(&certificate("own", &[&host(ns, "own")], "")).await?;
+        let waits =
+            |object: &Value| object["status"]["conditions"].to_string().contains("http01-parentrefname");
+        certificate_that(ns, "own", waits).await?;
+        let parent = json!({ "acme.certwright.dev/http01-parentrefname": "public" });
+        ns.patch("certificate/own", json!({ "metadata": { "annotations": parent } })).await?;
+        issued(ns, "own").await?;
+
+        ns.delete_object("listenerset/team").await?;
+        // The garbage collector of Kubernetes looks for new kinds every 30 s.
+        ns.wait_gone("certificate/other-tls", 3 * SOON).await
+    })
+    .await
+}
+
+#[tokio::test]
+async fn hostnames_of_accepted_routes_are_names_of_the_certificate_if_the_gateway_asks_for_them() -> Result<()>
+{
+    TestNamespace::with("routes", async |ns| {
+        let _gateway_api = ns.cluster.gateway_api().await?;
+        let pebble = steady().start(&ns.cluster).await?;
+        let _operator = Operator::builder(ns).argument("--gateway-route-hostnames", "true").start().await?;
+        let solvers = json!([{ "http01": { "gatewayHTTPRoute": {} } }]);
+        ns.apply(&dns::issuer("ca", &pebble.directory_url, &pebble.ca_pem, &solvers).to_string()).await?;
+        let mut open = https("open", "", "shared-tls");
+        open.as_object_mut().into_iter().for_each(|listener| drop(listener.remove("hostname")));
+        let asks = json!({ ISSUER: "ca", "certwright.dev/route-hostnames": "true" });
+        ns.apply(&gateway(&asks, &[http(), open])).await?;
+        let told = event(ns, "public", "TLSSkipped").await?.1;
+        assert_eq!(told, "spec.listeners[1] has no names: no HTTPRoute with a hostname for it is accepted");
+
+        let [a, b] = [host(ns, "a"), host(ns, "b")];
+        ns.apply(&route("a", &a, None)).await?;
+        // The tests' router accepts HTTPRoutes only for its listener for HTTP.
+        ns.apply(&route("refused", &host(ns, "refused"), Some("open"))).await?;
+        let made = issued(ns, "shared-tls").await?;
+        assert_eq!(made["spec"]["dnsNames"], json!([a]));
+        ns.apply(&route("b", &b, None)).await?;
+        revision(ns, "shared-tls", 2).await?;
+
+        // What is gone costs no order.
+        ns.delete_object("httproute/a").await?;
+        caught_up(ns, "marker").await?;
+        let after = issued(ns, "shared-tls").await?;
+        assert_eq!((&after["spec"]["dnsNames"], &after["status"]["revision"]), (&json!([a, b]), &json!(2)));
+        let renew = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
+        ns.patch("certificate/shared-tls", renew).await?;
+        certificate_that(ns, "shared-tls", |object| object["spec"]["dnsNames"] == json!([b])).await?;
+        revision(ns, "shared-tls", 3).await.map(drop)
     })
     .await
 }
@@ -109,7 +187,7 @@ async fn a_gateway_api_that_comes_later_is_found_and_its_absence_disturbs_nothin
         ns.wait("certificate/tls", FOUND, |_| true).await?;
         let words = "the cluster does not have this kind; checking again at growing intervals";
         let said: Vec<String> = told("INFO").into_iter().filter(|line| line.contains(words)).collect();
-        assert_eq!(said.len(), 1, "it is said once: {said:?}");
+        assert_eq!(said.len(), 2, "it is said once of Gateways, and once of ListenerSets: {said:?}");
         assert_eq!([told("WARN"), told("ERROR")].concat(), [""; 0]);
         Ok(())
     })
@@ -128,6 +206,29 @@ fn gateway(annotations: &Value, listeners: &[Value]) -> String {
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "Gateway",
         "metadata": { "name": "public", "annotations": annotations },
         "spec": { "gatewayClassName": "router", "listeners": listeners },
+    })
+    .to_string()
+}
+
+fn listener_set(annotations: &Value, listeners: &[Value]) -> String {
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "ListenerSet",
+        "metadata": { "name": "team", "annotations": annotations },
+        "spec": { "parentRef": { "name": "public" }, "listeners": listeners },
+    })
+    .to_string()
+}
+
+/// An HTTPRoute for one listener of the Gateway, or for all.
+fn route(name: &str, host: &str, listener: Option<&str>) -> String {
+    let mut parent = json!({ "name": "public" });
+    listener.into_iter().for_each(|listener| parent["sectionName"] = json!(listener));
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": { "name": name },
+        "spec": {
+            "parentRefs": [parent], "hostnames": [host],
+            "rules": [{ "backendRefs": [{ "name": "shop", "port": 80 }] }],
+        },
     })
     .to_string()
 }

@@ -1,6 +1,8 @@
 //! Certificates from annotations on Ingresses: they are created, follow the object that they are created from, and are deleted
 //! with it.
 
+mod settings;
+
 use crate::common::annotations::{caught_up, certificate_that, certificates, ingress, made, requests, told};
 use crate::common::faults::{event, steady};
 use crate::common::http01::host;
@@ -28,7 +30,7 @@ async fn an_annotated_ingress_gets_its_secret_filled() -> Result<()> {
         assert!([a, b].iter().all(|name| names.contains(name)), "{names:?}");
         assert_eq!(told(ns, "shop").await?, ["CertificateCreated: Certificate shop-tls was created"]);
 
-        ns.patch("ingress/shop", json!({ "metadata": { "annotations": { ISSUER: null } } })).await?;
+        ns.patch("ingress/shop", json!({ "spec": { "tls": null } })).await?;
         ns.wait_gone("certificate/shop-tls", SOON).await?;
         tls(ns, "shop-tls").await?; // As with any Certificate, its Secret stays.
         let note = event(ns, "shop", "CertificateDeleted").await?;
@@ -36,6 +38,31 @@ async fn an_annotated_ingress_gets_its_secret_filled() -> Result<()> {
             note,
             ("Normal".into(), "Certificate shop-tls is no longer requested, and was deleted".into())
         );
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_certificate_stays_when_the_issuer_is_no_longer_named() -> Result<()> {
+    TestNamespace::with("kept", async |ns| {
+        let operator = Operator::builder(ns).start().await?;
+        ns.apply(&ingress("shop", &by_ca(), &[("tls", &["a.test"])])).await?;
+        let before = made(ns, "tls").await?;
+        let nobody = json!({ "metadata": { "annotations": { ISSUER: null } } });
+        ns.patch("ingress/shop", nobody).await?;
+        let words = "Certificate tls stays, and is renewed, although no annotation names an issuer of Certwright: delete it \
+            if you do not need it";
+        assert_eq!(event(ns, "shop", "CertificateKept").await?, ("Warning".into(), words.into()));
+        operator.restart().await?;
+        caught_up(ns, "marker").await?;
+        let after = made(ns, "tls").await?;
+        assert_eq!(after["metadata"]["uid"], before["metadata"]["uid"]);
+        assert_eq!(after["metadata"]["generation"], before["metadata"]["generation"]);
+        // What is deleted is not recreated.
+        ns.delete_object("certificate/tls").await?;
+        caught_up(ns, "second").await?;
+        assert_eq!(certificates(ns).await?, ["marker", "second"]);
         Ok(())
     })
     .await
@@ -245,67 +272,6 @@ async fn an_ingress_costs_two_writes_and_applied_again_none() -> Result<()> {
         assert_eq!(versions().await?, before);
         assert_eq!(writes(&requests(ns)?).len(), seen.len() + 2, "but for the Ingress that was added");
         Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn turned_off_nothing_is_watched_or_made() -> Result<()> {
-    TestNamespace::with("off", async |ns| {
-        let _operator = Operator::builder(ns).argument("--annotations", "false").start().await?;
-        ns.apply(&ingress("shop", &by_ca(), &[("tls", &["a.test"])])).await?;
-        ns.apply(&certificate("own", &["own.test"], "")).await?;
-        ns.wait_condition("certificate/own", "Ready", "False", SOON).await?;
-        let requests = requests(ns)?;
-        ensure!(requests.iter().any(|request| request.ends_with(" certificates")), "it works: {requests:?}");
-        let watched =
-            |request: &&String| ["ingresses", "gateways"].iter().any(|resource| request.ends_with(resource));
-        assert_eq!(requests.iter().find(watched), None);
-        assert_eq!(certificates(ns).await?, ["own"]);
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn the_default_issuer_is_for_ingresses_that_say_tls_acme() -> Result<()> {
-    TestNamespace::with("tls-acme", async |ns| {
-        let _operator = Operator::builder(ns)
-            .argument("--default-issuer-name", "letsencrypt")
-            .argument("--default-issuer-kind", "ClusterIssuer")
-            .start()
-            .await?;
-        ns.apply(&ingress("plain", &json!({}), &[("plain", &["a.test"])])).await?;
-        ns.apply(&ingress("acme", &json!({ "kubernetes.io/tls-acme": "true" }), &[("acme", &["b.test"])]))
-            .await?;
-        let made = made(ns, "acme").await?;
-        let issuer = json!({ "name": "letsencrypt", "kind": "ClusterIssuer", "group": "certwright.dev" });
-        assert_eq!(made["spec"]["issuerRef"], issuer);
-        caught_up(ns, "marker").await?;
-        assert_eq!(certificates(ns).await?, ["acme", "marker"]);
-        Ok(())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn annotations_of_cert_manager_are_read_only_if_that_is_wanted() -> Result<()> {
-    TestNamespace::with("theirs", async |ns| {
-        let operator = Operator::builder(ns).start().await?;
-        let theirs =
-            json!({ "cert-manager.io/cluster-issuer": "ca", "cert-manager.io/private-key-algorithm": "ECDSA" });
-        ns.apply(&ingress("shop", &theirs, &[("tls", &["a.test"])])).await?;
-        caught_up(ns, "marker").await?;
-        assert_eq!(certificates(ns).await?, ["marker"]);
-        operator.terminate().await?;
-
-        let _operator = Operator::builder(ns).argument("--cert-manager-annotations", "true").start().await?;
-        let made = made(ns, "tls").await?;
-        assert_eq!(made["spec"]["issuerRef"]["kind"], "ClusterIssuer");
-        assert_eq!(made["spec"]["privateKey"], json!({ "algorithm": "ECDSA" }));
-        let both = json!({ "cert-manager.io/cluster-issuer": "ca", ISSUER: "ours" });
-        ns.apply(&ingress("shop", &both, &[("tls", &["a.test"])])).await?;
-        certificate_that(ns, "tls", |object| object["spec"]["issuerRef"]["name"] == "ours").await.map(drop)
     })
     .await
 }

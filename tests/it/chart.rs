@@ -1,6 +1,7 @@
 //! The Helm chart: its renderings, what it rejects, and that all values are documented. `make chart` regenerates the renderings
 //! in `tests/fixtures/chart` and the table in `docs/install-helm.md`.
 
+mod cert_manager;
 mod values;
 
 use std::collections::{BTreeMap, BTreeSet};

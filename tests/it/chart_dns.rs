@@ -19,7 +19,12 @@ fn helm_finds_nothing_to_complain_about() -> Result<()> {
 async fn the_api_server_takes_all_that_is_rendered() -> Result<()> {
     TestNamespace::with("chart-dns", async |ns| {
         let everything = "secrets.names.NS={cf},certManager.enabled=true,networkPolicy.enabled=true,\
-                          config.egressDeny={10.0.0.0/8},config.tlsCaLifetime=1h,secrets.labelSelector=a=b";
+                          config.egressDeny={10.0.0.0/8},config.tlsCaLifetime=1h,secrets.labelSelector=a=b,\
+                          global.imagePullSecrets[0].name=registry,runtimeClassName=gvisor,hostAliases[0].ip=192.0.2.1,\
+                          hostAliases[0].hostnames={dns.example.com},serviceAccount.labels.team=dns,\
+                          extraContainers[0].name=forwarder,extraContainers[0].image=forwarder:1,\
+                          extraObjects[0].apiVersion=v1,extraObjects[0].kind=ConfigMap,extraObjects[0].metadata.name=beside,\
+                          extraObjects[0].metadata.namespace=NS";
         let everything = everything.replace("NS", &ns.name);
         let given = "tls.secretName=tls,tls.caBundle=root";
         for set in ["replicas=2", &everything, given] {

@@ -18,7 +18,7 @@ const KINDS: &str = "deployments,services,serviceaccounts,configmaps,poddisrupti
 async fn the_api_server_takes_all_that_is_rendered() -> Result<()> {
     TestNamespace::with("chart-taken", async |ns| {
         let fixtures = root().join("tests/fixtures/chart");
-        for set in ["default", "minimal", "everything"] {
+        for set in ["default", "minimal", "everything", "pods"] {
             let values = fixtures.join(format!("{set}.values.yaml")).display().to_string();
             // Its namespaces do not exist here.
             let rendered = rendered(&["--values", &values, "--set", "crds.enabled=true"])?;

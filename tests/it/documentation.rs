@@ -44,6 +44,7 @@ fn every_annotation_is_in_the_table_with_what_it_does() -> Result<()> {
             Effect::Issuer => "the issuer".to_owned(),
             Effect::Listeners => "none".to_owned(),
             Effect::Sets(field, _) => code(&format!("spec.{field}")),
+            Effect::Overrides(annotation) => code(annotation),
             Effect::NotUsed(why) => format!("not used: {why}"),
         };
         format!("{} | {effect}", code(annotation.name))

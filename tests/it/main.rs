@@ -22,6 +22,7 @@ mod browser;
 mod ca_codes;
 mod ca_faults;
 mod caa;
+mod cert_manager_annotations;
 mod cert_manager_yaml;
 mod chart;
 mod chart_dns;

@@ -154,7 +154,7 @@ async fn certificates_from_annotations_follow_whichever_write_fails() -> Result<
                 ns.apply(&ingress(&name, &by, &[(&secret, &["a.test", "b.test"])])).await?;
                 let follows = |object: &Value| object["spec"]["dnsNames"] == json!(["a.test", "b.test"]);
                 certificate_that(ns, &secret, follows).await?;
-                ns.apply(&ingress(&name, &json!({}), &[(&secret, &["a.test", "b.test"])])).await?;
+                ns.apply(&ingress(&name, &by, &[])).await?;
                 ns.wait_gone(&format!("certificate/{secret}"), SOON).await?;
                 scene.stumbler.disarm();
                 ns.delete_object(&format!("ingress/{name}")).await?;

@@ -137,6 +137,12 @@ subjects:
 {{- if and .Values.watchNamespaces (eq (toString .Values.config.certificateSigningRequests) "true") }}
 {{- fail "config.certificateSigningRequests is true and watchNamespaces is set: the operator then has rights in these namespaces only, and CertificateSigningRequests are in none. Leave one of them empty." }}
 {{- end }}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled }}
+{{- fail "serviceMonitor.enabled and podMonitor.enabled are both true: Prometheus would read every metric twice. Leave one of them false." }}
+{{- end }}
+{{- if and .Values.podMonitor.enabled .Values.config.metricsAuth (not .Values.podMonitor.authorization) }}
+{{- fail "config.metricsAuth is true and podMonitor.authorization is empty: a PodMonitor cannot use the token of Prometheus' pod. Name a Secret with a token in podMonitor.authorization, or use serviceMonitor." }}
+{{- end }}
 {{- if and .Values.caBundle.configMap .Values.caBundle.secret }}
 {{- fail "caBundle.configMap and caBundle.secret are both set: the certificates can come from one of them only. Leave the other empty." }}
 {{- end }}

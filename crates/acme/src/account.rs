@@ -1,14 +1,14 @@
+mod state;
+
 use std::fmt;
 use std::sync::Arc;
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use self::state::{AccountState, AccountStatus};
 use crate::jws::{AccountKey, KeyName, encode};
-use crate::limits::MAX_CONTACTS;
 use crate::reply::Reply;
 use crate::shared_key::SharedKey;
-use crate::wire::{or_default, words};
 use crate::{
     AcmeError, AcmeResponse, Authorization, Challenge, Directory, DownloadedChain, ExternalAccountKey,
     Identifier, Limiter, Meta, NewOrder, Operation, Order, Server,
@@ -345,50 +345,6 @@ impl Registered {
             state: reply.json()?,
             created: reply.status == http::StatusCode::CREATED,
         })
-    }
-}
-
-/// What a CA knows about an account (RFC 8555 section 7.1.2).
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct AccountState {
-    /// Whether it can be used.
-    pub status: AccountStatus,
-    /// The contact URLs, as stored by the CA. Some CAs store none, or do not show them.
-    #[serde(default, deserialize_with = "or_default")]
-    pub contact: Vec<String>,
-    /// Whether the terms of service were agreed to, if the CA says so.
-    #[serde(default)]
-    pub terms_of_service_agreed: Option<bool>,
-    /// Where its orders are listed, if the CA lists them.
-    #[serde(default)]
-    pub orders: Option<String>,
-}
-
-impl AccountState {
-    /// Whether it can never be used again.
-    fn has_ended(&self) -> bool {
-        matches!(self.status, AccountStatus::Deactivated | AccountStatus::Revoked)
-    }
-
-    /// The email addresses among the contacts.
-    #[must_use]
-    pub fn email_addresses(&self) -> Vec<String> {
-        let (most, longest) = MAX_CONTACTS;
-        let addresses = self.contact.iter().filter_map(|contact| contact.strip_prefix("mailto:"));
-        addresses.filter(|address| address.len() <= longest).take(most).map(str::to_owned).collect()
-    }
-}
-
-words! {
-    /// The states of an account (RFC 8555 section 7.1.6).
-    AccountStatus {
-        /// It can be used.
-        Valid = "valid",
-        /// Its owner deactivated it permanently.
-        Deactivated = "deactivated",
-        /// The CA revoked it permanently.
-        Revoked = "revoked",
     }
 }
 

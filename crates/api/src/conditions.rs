@@ -267,6 +267,8 @@ pub mod annotated_reason {
         CERTIFICATE_UPDATED = "CertificateUpdated";
         /// A Certificate is no longer requested and was deleted.
         CERTIFICATE_DELETED = "CertificateDeleted";
+        /// No annotation names an issuer any more. The Certificate stays.
+        CERTIFICATE_KEPT = "CertificateKept";
         /// An annotation has an invalid value. Nothing is changed until it is corrected.
         INVALID_ANNOTATION = "InvalidAnnotation";
         /// An annotation has no effect.

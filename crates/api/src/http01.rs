@@ -124,8 +124,6 @@ impl ServiceType {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("size(self.?parentRefs.orValue([])) > 0")
-        .message("http01.gatewayHTTPRoute: parentRefs must list at least one Gateway"),
     // The Gateway API would reject the HTTPRoute. It also compares groups; here that would exceed the cost limit of rules.
     validation = Rule::new("!has(self.parentRefs) || self.parentRefs.all(p, self.parentRefs.exists_one(q, p.name == q.name && (has(p.__namespace__) ? has(q.__namespace__) && p.__namespace__ == q.__namespace__ : !has(q.__namespace__)) && ((!has(p.kind) || p.kind == 'Gateway') ? (!has(q.kind) || q.kind == 'Gateway') : has(q.kind) && p.kind == q.kind) && (!has(p.sectionName) || !has(q.sectionName) || p.sectionName == q.sectionName)))")
         .message("http01.gatewayHTTPRoute: parentRefs with the same Gateway must each have a different sectionName")
@@ -140,7 +138,8 @@ pub struct Http01GatewayHttpRoute {
     #[schemars(schema_with = "schema::labels")]
     pub labels: BTreeMap<String, String>,
     /// Gateways to attach the HTTPRoute to, as in `spec.parentRefs` of an HTTPRoute. Each must have an HTTP listener on port
-    /// 80.
+    /// 80. Without any, only Certificates whose annotations name a Gateway can use this solver, such as those that are created from
+    /// annotations on a Gateway.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "bounds::list::<_, _, 16>")]
     #[schemars(length(max = 16))]
     pub parent_refs: Vec<ParentReference>,

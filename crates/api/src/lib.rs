@@ -66,6 +66,10 @@ use serde_json::json;
 pub const GROUP: &str = "certwright.dev";
 /// The API version of all three kinds.
 pub const VERSION: &str = "v1alpha1";
+/// cert-manager's API group, and the prefix of its annotations.
+pub const CERT_MANAGER_GROUP: &str = "cert-manager.io";
+/// The Gateway API's group.
+pub const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 /// Field manager of every server-side apply, and reporting controller of every event.
 pub const FIELD_MANAGER: &str = "certwright";
 
@@ -141,6 +145,24 @@ pub const ANNOTATION_TAKEN_OVER_FROM: &str = "certwright.dev/taken-over-from";
 pub const ANNOTATION_WATCH_LABEL_SELECTOR: &str = "certwright.dev/watch-label-selector";
 /// On a TLS Secret, set by cert-manager: the cert-manager Certificate, in the same namespace, that manages the Secret.
 pub const ANNOTATION_CERT_MANAGER_CERTIFICATE: &str = "cert-manager.io/certificate-name";
+
+/// On a Certificate: the Ingress in its namespace that http-01 edits in place, whatever the solver says.
+pub const OVERRIDE_INGRESS_NAME: &str = "acme.certwright.dev/http01-override-ingress-name";
+/// On a Certificate: the value of the annotation `kubernetes.io/ingress.class` of temporary Ingresses, whatever the solver says.
+pub const OVERRIDE_INGRESS_CLASS: &str = "acme.certwright.dev/http01-override-ingress-class";
+/// On a Certificate: `ingressClassName` of temporary Ingresses, whatever the solver says.
+pub const OVERRIDE_INGRESS_CLASS_NAME: &str = "acme.certwright.dev/http01-override-ingress-ingressclassname";
+/// On a Certificate: the kind of a further parent of temporary HTTPRoutes.
+pub const OVERRIDE_PARENT_KIND: &str = "acme.certwright.dev/http01-parentrefkind";
+/// On a Certificate: the name of a further parent of temporary HTTPRoutes.
+pub const OVERRIDE_PARENT_NAME: &str = "acme.certwright.dev/http01-parentrefname";
+/// On a Certificate: the namespace of a further parent of temporary HTTPRoutes.
+pub const OVERRIDE_PARENT_NAMESPACE: &str = "acme.certwright.dev/http01-parentrefnamespace";
+
+/// cert-manager's name for the same annotation.
+pub fn cert_manager_name(annotation: &str) -> String {
+    annotation.replace(GROUP, CERT_MANAGER_GROUP)
+}
 
 /// Finalizer on a Certificate that requires cleanup before it is deleted: to remove a TXT record or rules in an existing
 /// Ingress, or to revoke a certificate.

@@ -1,13 +1,16 @@
-//! Certificates requested by annotations on an Ingress or a Gateway: which ones should exist, and what to do about existing
-//! ones.
+//! Certificates requested by annotations on an Ingress, a Gateway or a ListenerSet: which ones should exist, and what to do about
+//! existing ones.
 //!
 //! The annotations, and the treatment of hosts and listeners, are those of cert-manager v1.21 (ingress-shim and gateway-shim),
 //! with our own prefix.
 
 mod annotations;
 mod certificate;
+mod elsewhere;
 mod names;
 mod object;
+mod readable;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -18,8 +21,11 @@ use kube::ResourceExt;
 pub use self::annotations::{ANNOTATIONS, Annotation, Effect};
 use self::annotations::{Annotations, Chosen};
 use self::certificate::{Secrets, build, is_as_wanted, secrets};
-pub use self::names::is_annotated;
-pub use self::object::{AnnotatedKind, AnnotatedObject, Gateway, Ingress, reduce_gateway, reduce_ingress};
+pub use self::elsewhere::{ELSEWHERE, Elsewhere};
+pub use self::object::{AnnotatedKind, AnnotatedObject, Gateway, Ingress, Listener, ListenerSet};
+pub use self::routes::{
+    MAX_ROUTE_NAMES, NamedRoute, NamedRouteSpec, NamedRouteStatus, name_listeners, parents,
+};
 use certwright_api::{Certificate, IssuerRef, annotated_reason as reason};
 
 /// Which annotations are read.
@@ -27,11 +33,22 @@ use certwright_api::{Certificate, IssuerRef, annotated_reason as reason};
 pub struct AnnotationSettings {
     /// Whether cert-manager's annotation names are also read; if both are present, ours win.
     pub cert_manager: bool,
-    /// The issuer for Ingresses with `kubernetes.io/tls-acme: "true"` that name none.
+    /// The issuer for Ingresses with an annotation of [`automatic`](Self::automatic) that name none.
     pub default_issuer: Option<IssuerRef>,
+    /// Names of annotations that request a Certificate if they are true, such as `kubernetes.io/tls-acme`.
+    pub automatic: Vec<String>,
+    /// Names of annotations that are copied to the Certificates.
+    pub copied: Vec<String>,
+    /// Whether hostnames of HTTPRoutes can be names of certificates.
+    pub routes: bool,
 }
 
-/// What an Ingress or a Gateway requests.
+/// Whether a Gateway or a ListenerSet asks for the hostnames of its HTTPRoutes: see [`name_listeners`].
+pub fn follows_routes(object: &AnnotatedObject, settings: &AnnotationSettings) -> bool {
+    Annotations::of(object, settings).follows_routes()
+}
+
+/// What an Ingress, a Gateway or a ListenerSet requests.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plan {
     /// The Certificates that should exist, each named after its Secret.
@@ -49,6 +66,8 @@ pub enum Kept {
     These(BTreeSet<String>),
     /// All: it is unclear what is requested.
     All,
+    /// All, though nothing is requested: no issuer is named. Whoever removes the annotation may not intend that a Certificate goes.
+    Unrequested,
 }
 
 impl Default for Kept {
@@ -82,7 +101,7 @@ pub fn plan(object: &AnnotatedObject, settings: &AnnotationSettings) -> Plan {
     let annotations = Annotations::of(object, settings);
     let issuer = match annotations.issuer() {
         Ok(Chosen::Issuer(issuer)) => issuer,
-        Ok(Chosen::None) => return Plan::default(),
+        Ok(Chosen::None) => return Plan { kept: Kept::Unrequested, ..Plan::default() },
         Err(remark) => return Plan { kept: Kept::All, remarks: vec![remark], ..Plan::default() },
     };
     let fields = match annotations.fields() {
@@ -90,10 +109,12 @@ pub fn plan(object: &AnnotatedObject, settings: &AnnotationSettings) -> Plan {
         Err(mistakes) => return Plan { kept: Kept::All, remarks: mistakes, ..Plan::default() },
     };
     let Secrets { wanted, kept, mut remarks } = secrets(object, &annotations.ignored_listeners());
+    let set = annotations.of_certificates();
     let certificates =
-        wanted.into_iter().map(|(secret, hosts)| build(object, &issuer, &fields, secret, hosts));
+        wanted.into_iter().map(|(secret, hosts)| build(object, &issuer, (&fields, &set), secret, hosts));
     match certificates.collect::<Result<Vec<Certificate>, Remark>>() {
         Ok(certificates) => {
+            remarks.extend(object.remarks.iter().cloned());
             remarks.extend(annotations.not_used());
             Plan { certificates, kept: Kept::These(kept), remarks }
         }
@@ -117,13 +138,28 @@ pub fn decide(wanted: &Certificate, object: &AnnotatedObject, existing: Option<&
 pub fn is_surplus(certificate: &Certificate, object: &AnnotatedObject, plan: &Plan) -> bool {
     let name = certificate.name_any();
     let kept = match &plan.kept {
-        Kept::All => true,
+        Kept::All | Kept::Unrequested => true,
         Kept::These(names) => names.contains(&name),
     };
     is_made_from(certificate, object)
         && certificate.metadata.deletion_timestamp.is_none()
         && !kept
         && !plan.certificates.iter().any(|wanted| wanted.name_any() == name)
+}
+
+/// What to say about a Certificate that stays although it is no longer requested.
+pub fn unrequested(certificate: &Certificate, object: &AnnotatedObject, plan: &Plan) -> Option<Remark> {
+    let stays = plan.kept == Kept::Unrequested
+        && is_made_from(certificate, object)
+        && certificate.metadata.deletion_timestamp.is_none();
+    stays.then(|| Remark {
+        reason: reason::CERTIFICATE_KEPT,
+        note: format!(
+            "Certificate {} stays, and is renewed, although no annotation names an issuer of Certwright: delete it if you do not \
+             need it",
+            certificate.name_any()
+        ),
+    })
 }
 
 /// Whether a Certificate was created from this Ingress or Gateway.

@@ -46,6 +46,7 @@ pub mod events;
 pub mod fair_slots;
 #[cfg(test)]
 mod fate;
+pub mod http01_overrides;
 pub mod issuance;
 mod issue_value;
 pub mod issuers;

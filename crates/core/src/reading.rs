@@ -16,7 +16,7 @@ use kube::core::PartialObjectMeta;
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde_json::{Map, Value, json};
 
-use crate::annotated;
+use crate::http01_overrides::is_override;
 use certwright_api::{Certificate, CertificateSpec, ClusterIssuer, ClusterIssuerSpec, Issuer, IssuerSpec};
 
 /// The longest text of a [`Fault`], in characters.
@@ -51,8 +51,9 @@ pub trait Readable: Resource<DynamicType = ()> + DeserializeOwned {
         true
     }
 
-    /// Removes metadata that is not needed, so that it is not kept in memory.
-    fn reduce(&mut self) {
+    /// Removes metadata that is not needed, so that it is not kept in memory. `also` are names of annotations that the settings say
+    /// are read.
+    fn reduce(&mut self, _also: &[String]) {
         let metadata = self.meta_mut();
         if let Some(annotations) = &mut metadata.annotations {
             let mut left = MAX_ANNOTATIONS;
@@ -308,7 +309,7 @@ impl Readable for Certificate {
     }
 
     fn needs_annotation(name: &str) -> bool {
-        name.contains(OURS)
+        name.contains(OURS) || is_override(name)
     }
 
     // A solver's selector may name any of them.
@@ -358,32 +359,6 @@ impl<K: Resource<DynamicType = ()>> Readable for PartialObjectMeta<K> {
     // A ClusterIssuer's selector may use any label of a namespace; of a Secret, only our labels matter.
     fn needs_label(name: &str) -> bool {
         K::kind(&()) != "Secret" || name.contains(OURS)
-    }
-}
-
-impl Readable for annotated::Ingress {
-    const BOUNDS: Bounds =
-        Bounds { metadata_only: false, spec: 128 << 10, only: Some("tls"), text: usize::MAX };
-
-    fn reduce(&mut self) {
-        annotated::reduce_ingress(self);
-    }
-
-    fn concerns_us(&self) -> bool {
-        annotated::is_annotated(self)
-    }
-}
-
-impl Readable for annotated::Gateway {
-    const BOUNDS: Bounds =
-        Bounds { metadata_only: false, spec: 128 << 10, only: Some("listeners"), text: usize::MAX };
-
-    fn reduce(&mut self) {
-        annotated::reduce_gateway(self);
-    }
-
-    fn concerns_us(&self) -> bool {
-        annotated::is_annotated(self)
     }
 }
 

@@ -29,7 +29,7 @@ impl Readable for CertificateSigningRequest {
     }
 
     /// Of requests to other signers, only the name is kept in memory.
-    fn reduce(&mut self) {
+    fn reduce(&mut self, _also: &[String]) {
         let concerns_us = self.concerns_us();
         let metadata = std::mem::take(&mut self.metadata);
         self.metadata = ObjectMeta {

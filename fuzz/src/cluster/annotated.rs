@@ -1,10 +1,11 @@
-//! Ingresses and Gateways with annotations, and the Certificates that they ask for.
+//! Ingresses, Gateways and ListenerSets with annotations, and the Certificates that they ask for.
 
 use certwright_api::{ANNOTATION_TAKEN_OVER_FROM, IssuerRef};
 use certwright_core::annotated::{
-    AnnotatedObject, AnnotationSettings, Decision, Gateway, Ingress, Plan, decide, is_surplus, plan,
-    reduce_gateway, reduce_ingress,
+    AnnotatedObject, AnnotationSettings, Decision, Gateway, Ingress, ListenerSet, Plan, decide, is_surplus,
+    plan,
 };
+use certwright_core::reading::Readable;
 use kube::ResourceExt;
 
 use super::{check_spec, watched};
@@ -13,21 +14,28 @@ use crate::property::message;
 /// An Ingress with annotations.
 pub fn ingress(data: &[u8]) {
     let Some(mut object) = watched::<Ingress>(data) else { return };
-    reduce_ingress(&mut object);
+    object.reduce(&[]);
     annotated(&AnnotatedObject::from(&object));
 }
 
-/// A Gateway with annotations.
+/// A Gateway, or a ListenerSet, with annotations.
 pub fn gateway(data: &[u8]) {
-    let Some(mut object) = watched::<Gateway>(data) else { return };
-    reduce_gateway(&mut object);
-    annotated(&AnnotatedObject::from(&object));
+    if let Some(mut object) = watched::<Gateway>(data) {
+        object.reduce(&[]);
+        annotated(&AnnotatedObject::from(&object));
+    }
+    if let Some(mut object) = watched::<ListenerSet>(data) {
+        object.reduce(&[]);
+        annotated(&AnnotatedObject::from(&object));
+    }
 }
 
 fn annotated(annotated: &AnnotatedObject) {
     let default_issuer = Some(IssuerRef { name: "ca".to_owned(), ..IssuerRef::default() });
-    for settings in [AnnotationSettings { cert_manager: true, default_issuer }, AnnotationSettings::default()]
-    {
+    let (automatic, copied) =
+        (vec!["kubernetes.io/tls-acme".to_owned()], vec!["cert-manager.io/duration".to_owned()]);
+    let all = AnnotationSettings { cert_manager: true, default_issuer, automatic, copied, routes: true };
+    for settings in [all, AnnotationSettings::default()] {
         let planned @ Plan { certificates, remarks, .. } = &plan(annotated, &settings);
         remarks.iter().for_each(|remark| message(&remark.note));
         for certificate in certificates {

@@ -8,7 +8,7 @@ use clap::{ArgAction, Args};
 use crate::command::values::one_of;
 use crate::command::{EgressArgs, causes};
 use certwright_api::bounds::is_object_name;
-use certwright_api::{IssuerKind, SettingDuration};
+use certwright_api::{GROUP, IssuerKind, SettingDuration};
 use certwright_core::shard::ShardSelector;
 use certwright_runtime::logs::{LogFilter, LogFormat, LogsError};
 use certwright_solver::dns01::{NameServer, services};
@@ -17,9 +17,12 @@ use certwright_solver::http01::PathType;
 /// Settings of the operator. Each can also be set by an environment variable.
 #[derive(Args, Clone, Debug)]
 pub struct Run {
-    /// The operator's own namespace: its Lease is here, and the Secrets of ClusterIssuers.
+    /// The operator's own namespace: its Lease is here.
     #[arg(long, env = "CERTWRIGHT_NAMESPACE", default_value = "certwright")]
     pub namespace: String,
+    /// The namespace with the Secrets of ClusterIssuers. Defaults to the operator's own.
+    #[arg(long, env = "CERTWRIGHT_CLUSTER_RESOURCE_NAMESPACE")]
+    pub cluster_resource_namespace: Option<String>,
     /// Namespaces to watch, separated by commas; all by default.
     #[arg(long, env = "CERTWRIGHT_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
@@ -100,18 +103,29 @@ pub struct Run {
     /// never.
     #[arg(long, env = "CERTWRIGHT_REVOCATION_CHECK_INTERVAL", default_value = "24h", value_parser = duration)]
     pub revocation_check_interval: Duration,
-    /// Whether to create Certificates for annotations on Ingresses and Gateways. If not, these are not watched.
+    /// Whether to create Certificates for annotations on Ingresses, Gateways and ListenerSets. If not, these are not watched.
     #[arg(long, env = "CERTWRIGHT_ANNOTATIONS", default_value_t = true, action = ArgAction::Set)]
     pub annotations: bool,
-    /// Whether to read cert-manager's annotations (cert-manager.io/issuer and others) on Ingresses and Gateways, too.
+    /// Whether to read cert-manager's annotations (cert-manager.io/issuer and others) on Ingresses, Gateways and ListenerSets, too.
     #[arg(long, env = "CERTWRIGHT_CERT_MANAGER_ANNOTATIONS", default_value_t = false, action = ArgAction::Set)]
     pub cert_manager_annotations: bool,
-    /// The issuer of Ingresses that set kubernetes.io/tls-acme: "true" and name no issuer. Without it, these are ignored.
+    /// The issuer of Ingresses that request a Certificate by an annotation in --auto-certificate-annotations and name no issuer.
+    /// Without it, these are ignored.
     #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_NAME")]
     pub default_issuer_name: Option<String>,
     /// The kind of that issuer.
     #[arg(long, env = "CERTWRIGHT_DEFAULT_ISSUER_KIND", default_value = "Issuer", value_parser = one_of(&[IssuerKind::Issuer, IssuerKind::ClusterIssuer], IssuerKind::as_str))]
     pub default_issuer_kind: IssuerKind,
+    /// Annotations, separated by commas, that request a Certificate from the default issuer if they are true on an Ingress.
+    #[arg(long, env = "CERTWRIGHT_AUTO_CERTIFICATE_ANNOTATIONS", value_delimiter = ',', default_value = "kubernetes.io/tls-acme", value_parser = annotation)]
+    pub auto_certificate_annotations: Vec<String>,
+    /// Annotations, separated by commas, that are copied from an Ingress, Gateway or ListenerSet to its Certificates.
+    #[arg(long, env = "CERTWRIGHT_EXTRA_CERTIFICATE_ANNOTATIONS", value_delimiter = ',', value_parser = annotation)]
+    pub extra_certificate_annotations: Vec<String>,
+    /// Whether Gateways and ListenerSets may ask for the hostnames of their HTTPRoutes by the annotation
+    /// certwright.dev/route-hostnames. If not, HTTPRoutes are not watched.
+    #[arg(long, env = "CERTWRIGHT_GATEWAY_ROUTE_HOSTNAMES", default_value_t = false, action = ArgAction::Set)]
+    pub gateway_route_hostnames: bool,
     /// Whether to serve CertificateSigningRequests of Kubernetes whose signer name is that of an issuer.
     #[arg(long, env = "CERTWRIGHT_CERTIFICATE_SIGNING_REQUESTS", default_value_t = false, action = ArgAction::Set)]
     pub certificate_signing_requests: bool,
@@ -154,6 +168,17 @@ fn api_group(text: &str) -> Result<String, String> {
     match is_object_name(text) {
         true => Ok(text.to_owned()),
         false => Err("not the name of an API group, such as dns.example.com".to_owned()),
+    }
+}
+
+fn annotation(text: &str) -> Result<String, String> {
+    let (prefix, name) = text.rsplit_once('/').unwrap_or(("example.com", text));
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let is_valid = is_object_name(prefix) && (1..=63).contains(&name.len()) && name.bytes().all(is_name);
+    match is_valid {
+        true if text.contains(GROUP) => Err("it belongs to Certwright".to_owned()),
+        true => Ok(text.to_owned()),
+        false => Err("not the name of an annotation, such as example.com/team".to_owned()),
     }
 }
 

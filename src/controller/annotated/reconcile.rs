@@ -1,4 +1,4 @@
-//! The reconcile of an Ingress or a Gateway.
+//! The reconcile of an Ingress, a Gateway or a ListenerSet.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,11 +13,14 @@ use crate::controller::error::Error;
 use crate::controller::reconciler::{Again, Gathering};
 use crate::controller::retry::retry;
 use crate::runtime::metrics::ReconcileOutcome;
-use certwright_core::annotated::{AnnotatedObject, Decision, Plan, Remark, decide, is_surplus, plan};
+use certwright_core::annotated::{
+    AnnotatedObject, Decision, Plan, Remark, decide, follows_routes, is_surplus, name_listeners, plan,
+    unrequested,
+};
 use certwright_core::events::Event;
 use certwright_runtime::clock::Stopwatch;
 
-/// Reconciles an Ingress or a Gateway.
+/// Reconciles an Ingress, a Gateway or a ListenerSet.
 ///
 /// # Errors
 /// [`Error`], if the API server fails; see [`error_policy`].
@@ -39,6 +42,7 @@ where
     let span = info_span!("reconcile", object = kind, namespace = annotated.namespace, name = annotated.name);
     async {
         let took = Stopwatch::start();
+        let annotated = with_routes(annotated, &context);
         let plan = plan(&annotated, &context.config.annotations.settings);
         let mut remarks = BTreeSet::from_iter(plan.remarks.iter().cloned());
         let outcome = follow(&annotated, &plan, &mut remarks, &context).await;
@@ -64,6 +68,17 @@ where
     .await
 }
 
+/// The same with the hostnames of its HTTPRoutes, if it asks for them.
+fn with_routes(mut annotated: AnnotatedObject, context: &Context) -> AnnotatedObject {
+    if follows_routes(&annotated, &context.config.annotations.settings) {
+        let (namespace, name) = (annotated.namespace.clone(), annotated.name.clone());
+        let routes = context.annotated.routes(annotated.kind.as_str(), &namespace, &name);
+        let existing = |name: &str| context.cache.certificate(&namespace, name).map(Arc::unwrap_or_clone);
+        name_listeners(&mut annotated, routes.iter().map(|route| &**route), existing);
+    }
+    annotated
+}
+
 /// Creates, changes and deletes Certificates according to the plan. Returns what was done.
 async fn follow(
     annotated: &AnnotatedObject,
@@ -86,6 +101,7 @@ async fn follow(
         }
     }
     let own = context.cache.certificates(&Index::Owner(&annotated.uid));
+    remarks.extend(own.iter().filter_map(|own| unrequested(own, annotated, plan)));
     for surplus in own.iter().filter(|own| is_surplus(own, annotated, plan)) {
         done.extend(act::delete(context, surplus).await?);
     }

@@ -1,4 +1,4 @@
-//! The watches of Ingresses and Gateways, and their controllers, while this replica leads.
+//! The watches of Ingresses, Gateways and ListenerSets, and their controllers, while this replica leads.
 
 use std::sync::Arc;
 
@@ -11,17 +11,22 @@ use crate::controller::cache::{Change, Watches, api, labelled};
 use crate::controller::context::Context;
 use crate::controller::reconcile_queue::ReconcileQueue;
 use crate::controller::reconciler::reconciler;
+use certwright_core::shard::ShardSelector;
 use certwright_runtime::supervisor::Supervisor;
 use certwright_solver::http01::HTTP01_LABEL;
 
 /// Whether this name in [`Liveness`](certwright_runtime::liveness::Liveness) belongs to a watch of this module.
 pub fn watches(watched: &str) -> bool {
-    ["ingresses", "gateways"].contains(&watched.rsplit('/').next().unwrap_or_default())
+    ["ingresses", "gateways", "listenersets", "httproutes"]
+        .contains(&watched.rsplit('/').next().unwrap_or_default())
 }
 
-/// Watches Ingresses and Gateways, and reconciles them.
+/// Watches Ingresses, Gateways and ListenerSets, and reconciles them.
 pub fn start(context: &Arc<Context>, tasks: &mut Supervisor) {
-    let mut watches = Watches::new(&context.api_server, context.cache.unreadable().clone());
+    let settings = &context.config.annotations.settings;
+    let also = [settings.automatic.as_slice(), settings.copied.as_slice()].concat();
+    let watches = Watches::new(&context.api_server, context.cache.unreadable().clone());
+    let mut watches = watches.keeping(&also);
     let annotated = &context.annotated;
     for namespace in context.cache.scopes().iter().map(|scope| scope.namespace.clone()) {
         let client = context.cache.client();
@@ -36,6 +41,17 @@ pub fn start(context: &Arc<Context>, tasks: &mut Supervisor) {
             gateways: watches.add(api(client, of), labelled(&[], shard), |to: &Context, change| {
                 seen(to, &to.annotated.gateways, change)
             }),
+            listener_sets: watches.add(api(client, of), labelled(&[], shard), |to: &Context, change| {
+                seen(to, &to.annotated.listener_sets, change)
+            }),
+            routes: settings.routes.then(|| {
+                // Our own temporary HTTPRoutes name nothing.
+                let which = labelled(&[&format!("!{HTTP01_LABEL}")], &ShardSelector::default());
+                watches.add(api(client, of), which, |to: &Context, change| match change {
+                    Change::Seen(route) => to.annotated.wake_by_route(&route),
+                    Change::Gone(route) | Change::Unreadable(route) => to.annotated.wake_by_route(&route),
+                })
+            }),
         };
         let ingresses = reconciler(
             "Ingress",
@@ -49,12 +65,21 @@ pub fn start(context: &Arc<Context>, tasks: &mut Supervisor) {
         let gateways = reconciler(
             "Gateway",
             scope.gateways.clone(),
-            annotated.gateways.connect(namespace),
+            annotated.gateways.connect(namespace.clone()),
             reconcile,
             error_policy,
             context.clone(),
         );
         tasks.spawn("controller of Gateways", gateways);
+        let listener_sets = reconciler(
+            "ListenerSet",
+            scope.listener_sets.clone(),
+            annotated.listener_sets.connect(namespace),
+            reconcile,
+            error_policy,
+            context.clone(),
+        );
+        tasks.spawn("controller of ListenerSets", listener_sets);
         annotated.scopes.lock().push(scope);
     }
     watches.spawn(context, tasks);

@@ -15,7 +15,7 @@ use certwright_api::{
     AcmeIssuer, CONDITION_ISSUING, CONDITION_READY, Certificate, CertificateStatus, ClusterIssuer, Issuer,
     certificate_reason as reason,
 };
-use certwright_core::annotated::{Gateway, Ingress};
+use certwright_core::annotated::{Gateway, Ingress, Listener, ListenerSet, NamedRoute, parents};
 use certwright_core::conditions::{condition, is_true};
 use certwright_core::reading::Readable;
 use certwright_core::revoked::{is_on_hold, recorded};
@@ -27,6 +27,8 @@ pub enum Index<'a> {
     Secret(&'a str, &'a str),
     /// Issuers whose account key is in a Secret with this name.
     AccountSecret(String),
+    /// Routes that ask to be attached to a parent, by its kind, namespace and name.
+    Parent(&'a str, &'a str, &'a str),
     /// Those that an object with this uid owns.
     Owner(&'a str),
     /// Certificates that are not ready, or being issued, by each issuer that they may use.
@@ -143,9 +145,28 @@ impl Held for Gateway {
     type Form = Arc<Self>;
 
     fn index(&self) -> Vec<Index<'_>> {
-        let namespace = self.metadata.namespace.as_deref().unwrap_or_default();
-        let tls = self.spec.listeners.iter().filter_map(|listener| listener.tls.as_ref());
-        let secrets = tls.flat_map(|tls| &tls.certificate_refs);
-        secrets.map(|secret| Index::Secret(namespace, &secret.name)).collect()
+        of_listeners(self.metadata.namespace.as_deref(), &self.spec.listeners)
+    }
+}
+
+impl Held for ListenerSet {
+    type Form = Arc<Self>;
+
+    fn index(&self) -> Vec<Index<'_>> {
+        of_listeners(self.metadata.namespace.as_deref(), &self.spec.listeners)
+    }
+}
+
+fn of_listeners<'a>(namespace: Option<&'a str>, listeners: &'a [Listener]) -> Vec<Index<'a>> {
+    let tls = listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let secrets = tls.flat_map(|tls| &tls.certificate_refs);
+    secrets.map(|secret| Index::Secret(namespace.unwrap_or_default(), &secret.name)).collect()
+}
+
+impl Held for NamedRoute {
+    type Form = Arc<Self>;
+
+    fn index(&self) -> Vec<Index<'_>> {
+        parents(self).map(|(kind, namespace, name)| Index::Parent(kind, namespace, name)).collect()
     }
 }

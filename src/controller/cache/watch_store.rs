@@ -28,6 +28,8 @@ pub struct WatchStore<K: Held> {
     aside: BTreeSet<Key>,
     /// The objects of the list that is being read.
     listed: Listed,
+    /// Names of further annotations that are kept.
+    also: Arc<[String]>,
 }
 
 /// What a list has brought so far.
@@ -38,9 +40,9 @@ struct Listed {
 }
 
 impl<K: Held> WatchStore<K> {
-    /// A store that fills `objects`.
-    pub fn new(objects: Arc<Objects<K>>, unreadable: Arc<Unreadable>) -> Self {
-        Self { objects, unreadable, aside: BTreeSet::new(), listed: Listed::default() }
+    /// A store that fills `objects`. `also` are names of further annotations that are kept.
+    pub fn new(objects: Arc<Objects<K>>, unreadable: Arc<Unreadable>, also: Arc<[String]>) -> Self {
+        Self { objects, unreadable, aside: BTreeSet::new(), listed: Listed::default(), also }
     }
 
     /// Stores an event of the watch, then calls `tell`.
@@ -117,7 +119,7 @@ impl<K: Held> WatchStore<K> {
 
     fn usable(&self, reading: Reading<K>) -> Result<K, K> {
         let Reading { mut object, fault, .. } = reading;
-        object.reduce();
+        object.reduce(&self.also);
         match fault {
             None => Ok(object),
             Some(_) => Err(object),

@@ -209,7 +209,7 @@ impl ReconcileCertificate {
     }
 
     fn take_slot(&mut self, urgency: Urgency, context: &Context) -> Result<Outcome, Error> {
-        let account = account_secret(self.issuer()?.0, &context.config.namespace);
+        let account = account_secret(self.issuer()?.0, &context.config.cluster_resource_namespace);
         let reference = ObjectRef::new(&self.name).within(&self.namespace);
         let taken = context.order_slots.take(&account, &self.uid, reference, urgency);
         self.queued = !taken;

@@ -27,7 +27,7 @@ impl Seen {
         Some(Known {
             names: wanted.names(),
             solvers: &issuer.spec.solvers,
-            secrets_namespace: secrets_namespace(issuer, &context.config.namespace),
+            secrets_namespace: secrets_namespace(issuer, &context.config.cluster_resource_namespace),
             ambient: context.config.ambient_credentials.may_use(issuer.id.kind),
         })
     }

@@ -53,7 +53,9 @@ impl IssuerInUse {
         Ok(Self {
             not_allowed: not_allowed(issuer.as_ref(), &namespace, wanted.as_ref().ok(), context),
             look_at_issuer: look_at_issuer(issuer.as_ref(), &issuer_view, context),
-            slot_at: issuer.as_ref().map(|issuer| account_secret(issuer, &context.config.namespace)),
+            slot_at: issuer
+                .as_ref()
+                .map(|issuer| account_secret(issuer, &context.config.cluster_resource_namespace)),
             id,
             wanted,
             issuer,
@@ -133,7 +135,7 @@ async fn view_issuer(
         Ok(acme) => acme,
         Err(view) => return Ok((view, None)),
     };
-    let secret: AccountSecret = account_secret(issuer, &context.config.namespace);
+    let secret: AccountSecret = account_secret(issuer, &context.config.cluster_resource_namespace);
     match account_of(issuer, &secret, context).await? {
         Ok(account) => {
             let directory = account.server().known_directory();

@@ -54,7 +54,7 @@ impl ReconcileCertificate {
         context: &Context,
     ) -> Result<Outcome, Error> {
         let (issuer, account) = self.issuer()?;
-        let secrets = secrets_namespace(issuer, &context.config.namespace);
+        let secrets = secrets_namespace(issuer, &context.config.cluster_resource_namespace);
         let ambient = context.config.ambient_credentials.may_use(issuer.id.kind);
         let (located, mut failures) =
             presenter::located(context, &account, &challenged, secrets, ambient).await;

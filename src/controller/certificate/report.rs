@@ -87,7 +87,7 @@ impl ReconcileCertificate {
         context: &Context,
     ) -> Result<(), Error> {
         let mut written = written.usable().map_err(Error::Unreadable)?;
-        written.reduce();
+        written.reduce(&[]);
         self.certificate = Arc::new(written);
         context.in_flight.written(self.certificate.clone());
         Ok(())

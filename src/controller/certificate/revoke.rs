@@ -75,7 +75,7 @@ impl ReconcileCertificate {
         let (kind, name) = (held.issuer_kind, &held.issuer_name);
         let (namespace, accounts_in) = match kind {
             IssuerKind::Issuer => (Some(self.namespace.clone()), &self.namespace),
-            IssuerKind::ClusterIssuer => (None, &context.config.namespace),
+            IssuerKind::ClusterIssuer => (None, &context.config.cluster_resource_namespace),
         };
         let known = held.account.as_ref().and_then(|url| context.accounts.with_url(url, accounts_in));
         if let Some(account) = known {
@@ -85,7 +85,7 @@ impl ReconcileCertificate {
             return Ok(Signers { account: Err(NotByAccount::IssuerGone), server: None, key });
         };
         let server = context.accounts.server(&issuer.spec, accounts_in).ok();
-        let secret = account_secret(&issuer, &context.config.namespace);
+        let secret = account_secret(&issuer, &context.config.cluster_resource_namespace);
         let account = account_of(&issuer, &secret, context).await?.map_err(NotByAccount::Unusable);
         Ok(Signers { account, server, key })
     }

@@ -95,6 +95,8 @@ impl Seen {
             name: &self.name,
             generation: self.generation(),
             labels: self.certificate.labels(),
+            annotations: self.certificate.annotations(),
+            namespace: self.certificate.metadata.namespace.as_deref().unwrap_or_default(),
             renew_request: self.renew_request(),
             wanted: &self.in_use.wanted,
             claimed_by: self.claimed_by.as_deref(),

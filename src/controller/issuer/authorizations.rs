@@ -155,7 +155,7 @@ impl ReconcileIssuer {
         context: &Context,
     ) -> Result<Outcome, Error> {
         let one = std::slice::from_ref(&*challenged);
-        let secrets = secrets_namespace(&self.issuer, &context.config.namespace).to_owned();
+        let secrets = secrets_namespace(&self.issuer, &context.config.cluster_resource_namespace).to_owned();
         let ambient = context.config.ambient_credentials.may_use(self.issuer.id.kind);
         let (located, failures) = presenter::located(context, account, one, &secrets, ambient).await;
         if !failures.is_empty() {

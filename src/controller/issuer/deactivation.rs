@@ -53,7 +53,7 @@ impl ReconcileIssuer {
 
     /// Another issuer that keeps the account.
     fn shared_with(&self, context: &Context) -> Option<String> {
-        let secret = account_secret(&self.issuer, &context.config.namespace);
+        let secret = account_secret(&self.issuer, &context.config.cluster_resource_namespace);
         let others = context.issuers_of_secret(&secret, Some(&self.issuer.id));
         let others = others.iter().map(|other| OtherIssuer {
             kind: other.id.kind,

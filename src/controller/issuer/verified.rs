@@ -19,7 +19,7 @@ pub(super) fn verified(issuer: &IssuerRecord, context: &Context) -> (IssuerStatu
     let known = Known {
         names: issuer.spec.authorizations.iter().map(|one| one.dns_name.to_ascii_lowercase()).collect(),
         solvers: &issuer.spec.solvers,
-        secrets_namespace: secrets_namespace(issuer, &context.config.namespace),
+        secrets_namespace: secrets_namespace(issuer, &context.config.cluster_resource_namespace),
         ambient: context.config.ambient_credentials.may_use(issuer.id.kind),
     };
     let confirmed = |record: &DnsRecordStatus| known.confirms_record(record);

@@ -39,7 +39,7 @@ impl Provider {
         // A ClusterIssuer's Secrets are in the operator's own namespace, also if it has moved since.
         let namespace = match record.secrets_namespace == certificate_namespace {
             true => certificate_namespace,
-            false => &context.config.namespace,
+            false => &context.config.cluster_resource_namespace,
         };
         let secrets = Secrets { context, namespace };
         let webhook = match services::webhook(&solver.services, &context.config.dns_webhook_group) {

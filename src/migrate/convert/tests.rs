@@ -114,14 +114,16 @@ fn metadata_of_other_programs_is_left_out() {
             "name": "www", "namespace": "shop", "finalizers": ["example.com/wait"],
             "ownerReferences": [{"kind": "Shop", "name": "a"}],
             "labels": {"app": "shop", "app.kubernetes.io/managed-by": "Helm"},
-            "annotations": {"meta.helm.sh/release-name": "a", "cert-manager.io/issue-temporary-certificate": "true", "team": "b"},
+            "annotations": {"meta.helm.sh/release-name": "a", "cert-manager.io/issue-temporary-certificate": "true", "team": "b",
+                "acme.cert-manager.io/http01-override-ingress-name": "shop"},
         },
         "spec": {"secretName": "www-tls", "dnsNames": ["www.example.com"], "issuerRef": {"name": "ca"}},
     }).to_string());
     let ours = outcome.object.unwrap();
     assert_eq!(
         ours["metadata"],
-        json!({"name": "www", "namespace": "shop", "labels": {"app": "shop"}, "annotations": {"team": "b"}})
+        json!({"name": "www", "namespace": "shop", "labels": {"app": "shop"},
+            "annotations": {"team": "b", "acme.cert-manager.io/http01-override-ingress-name": "shop"}})
     );
     let noted: Vec<_> = outcome.notes.iter().map(|note| note.path.as_str()).collect();
     assert_eq!(

@@ -39,9 +39,8 @@ impl Servers {
             false => OTHER,
         };
         names.insert(server.to_owned());
-        let counter = |result| {
-            self.requests.get_or_create_owned(&OfServer { server: server.to_owned(), result })
-        };
+        let counter =
+            |result| self.requests.get_or_create_owned(&OfServer { server: server.to_owned(), result });
         ServerRequests { answered: counter("answered"), failed: counter("failed") }
     }
 }

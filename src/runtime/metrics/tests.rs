@@ -120,7 +120,10 @@ fn shown(metrics: &Metrics) -> Vec<String> {
 fn an_issuance_waits_for_one_reason_and_only_known_ones_become_labels() {
     let metrics = Metrics::default();
     let since = |text: &str| text.parse().unwrap();
-    let waiting = |reason, time| CertificateFacts { waiting: Some(Waiting::of(reason, since(time))), ..Default::default() };
+    let waiting = |reason, time| CertificateFacts {
+        waiting: Some(Waiting::of(reason, since(time))),
+        ..Default::default()
+    };
     metrics.certificate("web", "new", waiting("WaitingForSolver", "2026-01-02T00:00:00Z"));
     metrics.certificate("web", "old", waiting("WaitingForSolver", "2026-01-01T00:00:00Z"));
     metrics.certificate("web", "odd", waiting("a\"} 1\nb", "2026-01-01T00:00:00Z"));

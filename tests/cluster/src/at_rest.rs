@@ -180,6 +180,8 @@ pub fn status_at_rest(
         uid: &uid,
         generation: certificate.metadata.generation.context("a Certificate without generation")?,
         labels: certificate.labels(),
+        annotations: certificate.annotations(),
+        namespace: certificate.metadata.namespace.as_deref().unwrap_or_default(),
         renew_request: None,
         wanted: &wanted,
         claimed_by: None,

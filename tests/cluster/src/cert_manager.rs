@@ -102,6 +102,12 @@ pub fn definitions() -> Result<Vec<String>> {
     Ok(files.into_iter().map(|file| file.display().to_string()).collect())
 }
 
+/// A file of its module at the pinned version.
+pub fn source(path: &str) -> Result<String> {
+    let path = module()?.join(path);
+    fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 /// Where Go keeps the module; it is downloaded if necessary, and its checksum must be the one in `go.sum`.
 fn module() -> Result<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/cert-manager");

@@ -49,7 +49,8 @@ impl Prometheus {
         let url = format!("http://{address}");
         let http = reqwest::Client::builder().no_proxy().build()?;
         let probe = format!("{url}/-/ready");
-        let ready = || async { http.get(&probe).send().await.is_ok_and(|answer| answer.status().is_success()) };
+        let ready =
+            || async { http.get(&probe).send().await.is_ok_and(|answer| answer.status().is_success()) };
         process.wait_ready(Duration::from_secs(30), ready).await?;
         Ok(Self { url, http, process })
     }

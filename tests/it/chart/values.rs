@@ -31,6 +31,17 @@ const REFUSED: &[(&str, &str)] = &[
         "watchNamespaces={shop},config.certificateSigningRequests=true",
         "config.certificateSigningRequests is true and watchNamespaces is set",
     ),
+    ("extraContainers[0].name=a", "at '/extraContainers/0': missing property 'image'"),
+    (
+        "podDisruptionBudget.minAvailable=half",
+        "at '/podDisruptionBudget/minAvailable': 'half' does not match pattern",
+    ),
+    (
+        "config.extraCertificateAnnotations={team:}",
+        "at '/config/extraCertificateAnnotations/0': 'team:' does not match pattern",
+    ),
+    ("serviceMonitor.enabled=true,podMonitor.enabled=true", "Prometheus would read every metric twice"),
+    ("podMonitor.enabled=true,config.metricsAuth=true", "podMonitor.authorization is empty"),
     ("caBundle.configMap=a,caBundle.secret=b", "caBundle.configMap and caBundle.secret are both set"),
     ("serviceAccount.create=false", "serviceAccount.create is false and serviceAccount.name is empty"),
 ];
@@ -130,7 +141,7 @@ fn defaults_of_the_operator_are_told_as_they_are() -> Result<()> {
 }
 
 /// The values in the schema, such as `config.backoffFirst`.
-fn schema_paths() -> Result<BTreeSet<String>> {
+pub(super) fn schema_paths() -> Result<BTreeSet<String>> {
     fn walk(properties: &Map<String, Value>, prefix: &str, into: &mut BTreeSet<String>) {
         for (name, schema) in properties {
             let path = format!("{prefix}{name}");
@@ -143,8 +154,6 @@ fn schema_paths() -> Result<BTreeSet<String>> {
     let schema: Value = serde_json::from_str(&fs::read_to_string(chart().join("values.schema.json"))?)?;
     let mut paths = BTreeSet::new();
     walk(schema["properties"].as_object().context("a schema without properties")?, "", &mut paths);
-    // Helm itself passes this to charts.
-    paths.remove("global");
     Ok(paths)
 }
 

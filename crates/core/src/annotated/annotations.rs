@@ -1,18 +1,21 @@
 //! The known annotations and their effects.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::names::{OURS, THEIRS, TLS_ACME};
+use super::names::{OURS, is_true};
 use super::object::{AnnotatedKind, AnnotatedObject};
 use super::{AnnotationSettings, Remark};
 use crate::spec::is_dns_name;
 use certwright_api::{
-    CertificateSpec, GROUP, IssuerKind, IssuerRef, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy,
-    SecretTemplate, annotated_reason as reason,
+    CERT_MANAGER_GROUP, CertificateSpec, GROUP, IssuerKind, IssuerRef, OVERRIDE_INGRESS_CLASS,
+    OVERRIDE_INGRESS_CLASS_NAME, OVERRIDE_INGRESS_NAME, OVERRIDE_PARENT_KIND, OVERRIDE_PARENT_NAME,
+    OVERRIDE_PARENT_NAMESPACE, PrivateKeyAlgorithm, PrivateKeyEncoding, RotationPolicy, SecretTemplate,
+    annotated_reason as reason, cert_manager_name,
 };
 use certwright_pki::KeyAlgorithm;
 use certwright_text::escaped;
@@ -22,7 +25,14 @@ const CLUSTER_ISSUER: &str = "certwright.dev/cluster-issuer";
 const ISSUER_KIND: &str = "certwright.dev/issuer-kind";
 const ISSUER_GROUP: &str = "certwright.dev/issuer-group";
 const IGNORED_LISTENERS: &str = "certwright.dev/ignore-tls-listeners";
+const ROUTE_HOSTNAMES: &str = "certwright.dev/route-hostnames";
+const EDIT_IN_PLACE: &str = "acme.certwright.dev/http01-edit-in-place";
+const INGRESS_CLASS: &str = "acme.certwright.dev/http01-ingress-class";
+const INGRESS_CLASS_NAME: &str = "acme.certwright.dev/http01-ingress-ingressclassname";
+const PARENT_FALLBACK: &str = "acme.certwright.dev/http01-parentreffallback";
 
+/// The groups that mean ours.
+const GROUPS: [&str; 2] = [GROUP, CERT_MANAGER_GROUP];
 /// The maximum length of a value quoted in an event.
 const MAX_SHOWN: usize = 80;
 
@@ -38,10 +48,12 @@ pub struct Annotation {
 pub enum Effect {
     /// It selects the issuer.
     Issuer,
-    /// It lists listeners of a Gateway to ignore.
+    /// It says which listeners of a Gateway have certificates, and whose names these have.
     Listeners,
     /// It sets this field of the Certificate.
     Sets(&'static str, Setter),
+    /// It sets this annotation of the Certificate, which changes the http-01 solver.
+    Overrides(&'static str),
     /// It has no effect, for this reason.
     NotUsed(&'static str),
 }
@@ -51,7 +63,7 @@ type Setter = fn(&mut CertificateSpec, &str) -> Result<(), &'static str>;
 
 const NAMES_ONLY: &str = "an ACME CA validates DNS names and IP addresses only";
 const SUBJECT: &str = "the CA uses the details on file for the account";
-const SOLVER: &str = "the issuer's solvers determine how http-01 is done";
+const OF_CERTIFICATES: &str = "it is an annotation of Certificates";
 
 /// All of them, in the order in which they are applied.
 pub const ANNOTATIONS: &[Annotation] = &[
@@ -60,6 +72,7 @@ pub const ANNOTATIONS: &[Annotation] = &[
     Annotation { name: ISSUER_KIND, effect: Effect::Issuer },
     Annotation { name: ISSUER_GROUP, effect: Effect::Issuer },
     Annotation { name: IGNORED_LISTENERS, effect: Effect::Listeners },
+    Annotation { name: ROUTE_HOSTNAMES, effect: Effect::Listeners },
     sets("certwright.dev/common-name", "commonName", common_name),
     sets("certwright.dev/alt-names", "dnsNames", alt_names),
     sets("certwright.dev/ip-sans", "ipAddresses", ip_sans),
@@ -108,9 +121,20 @@ pub const ANNOTATIONS: &[Annotation] = &[
     not_used("certwright.dev/subject-postalcodes", SUBJECT),
     not_used("certwright.dev/subject-streetaddresses", SUBJECT),
     not_used("certwright.dev/subject-serialnumber", SUBJECT),
-    not_used("acme.certwright.dev/http01-edit-in-place", SOLVER),
-    not_used("acme.certwright.dev/http01-ingress-class", SOLVER),
-    not_used("acme.certwright.dev/http01-ingress-ingressclassname", SOLVER),
+    Annotation { name: EDIT_IN_PLACE, effect: Effect::Overrides(OVERRIDE_INGRESS_NAME) },
+    Annotation { name: INGRESS_CLASS, effect: Effect::Overrides(OVERRIDE_INGRESS_CLASS) },
+    Annotation { name: INGRESS_CLASS_NAME, effect: Effect::Overrides(OVERRIDE_INGRESS_CLASS_NAME) },
+    Annotation { name: PARENT_FALLBACK, effect: Effect::Overrides(OVERRIDE_PARENT_NAME) },
+    not_used(
+        "certwright.dev/issue-temporary-certificate",
+        "a Secret is filled only with a certificate of the CA",
+    ),
+    not_used(OVERRIDE_INGRESS_NAME, OF_CERTIFICATES),
+    not_used(OVERRIDE_INGRESS_CLASS, OF_CERTIFICATES),
+    not_used(OVERRIDE_INGRESS_CLASS_NAME, OF_CERTIFICATES),
+    not_used(OVERRIDE_PARENT_KIND, OF_CERTIFICATES),
+    not_used(OVERRIDE_PARENT_NAME, OF_CERTIFICATES),
+    not_used(OVERRIDE_PARENT_NAMESPACE, OF_CERTIFICATES),
 ];
 
 const fn sets(name: &'static str, field: &'static str, set: Setter) -> Annotation {
@@ -119,11 +143,6 @@ const fn sets(name: &'static str, field: &'static str, set: Setter) -> Annotatio
 
 const fn not_used(name: &'static str, why: &'static str) -> Annotation {
     Annotation { name, effect: Effect::NotUsed(why) }
-}
-
-/// cert-manager's name for the same.
-fn theirs(name: &str) -> String {
-    name.replace(OURS, THEIRS)
 }
 
 /// The annotations of an Ingress or a Gateway.
@@ -151,22 +170,22 @@ impl<'a> Annotations<'a> {
         let read = |key: &str| self.object.annotations.get(key).map(|value| (key.to_owned(), value.as_str()));
         if let Some(named) = named(read(ISSUER), read(CLUSTER_ISSUER))? {
             let group = read(ISSUER_GROUP);
-            if let Some((key, value)) = group.filter(|(_, group)| *group != GROUP) {
+            if let Some((key, value)) = group.filter(|(_, group)| !GROUPS.contains(group)) {
                 return Err(wrong(&key, value, GROUP));
             }
             return kind(named, read(ISSUER_KIND)).map(Chosen::Issuer);
         }
-        let read = |key: &str| read(&theirs(key)).filter(|_| self.settings.cert_manager);
+        let read = |key: &str| read(&cert_manager_name(key)).filter(|_| self.settings.cert_manager);
         if let Some(named) = named(read(ISSUER), read(CLUSTER_ISSUER))? {
             // Other groups are those of cert-manager's external issuers.
-            let groups = [GROUP, THEIRS.trim_end_matches('/')];
-            if read(ISSUER_GROUP).is_some_and(|(_, group)| !groups.contains(&group)) {
+            if read(ISSUER_GROUP).is_some_and(|(_, group)| !GROUPS.contains(&group)) {
                 return Ok(Chosen::None);
             }
             return kind(named, read(ISSUER_KIND)).map(Chosen::Issuer);
         }
-        let automatic = self.object.annotations.get(TLS_ACME).is_some_and(|value| is_true(value))
-            && self.object.kind == AnnotatedKind::Ingress;
+        let requested = |name: &String| self.object.annotations.get(name).is_some_and(|value| is_true(value));
+        let automatic =
+            self.object.kind == AnnotatedKind::Ingress && self.settings.automatic.iter().any(requested);
         let default = self.settings.default_issuer.clone().filter(|_| automatic);
         Ok(default.map_or(Chosen::None, Chosen::Issuer))
     }
@@ -190,9 +209,40 @@ impl<'a> Annotations<'a> {
         if mistakes.is_empty() { Ok(spec) } else { Err(mistakes) }
     }
 
+    /// Whether hostnames of HTTPRoutes are names of certificates.
+    pub fn follows_routes(&self) -> bool {
+        self.settings.routes && self.value(ROUTE_HOSTNAMES).is_some_and(|(_, value)| is_true(value))
+    }
+
     /// Names of the ignored listeners.
     pub fn ignored_listeners(&self) -> Vec<&'a str> {
         self.value(IGNORED_LISTENERS).map(|(_, value)| items(value).collect()).unwrap_or_default()
+    }
+
+    /// The annotations of its Certificates: those that are copied, and those that change how http-01 is done.
+    pub fn of_certificates(&self) -> BTreeMap<String, String> {
+        let copied = self.settings.copied.iter().filter_map(|name| {
+            let value = self.object.annotations.get(name)?;
+            Some((name.clone(), value.clone()))
+        });
+        let value = |name: &str| self.value(name).map(|(_, value)| value);
+        let in_place = value(EDIT_IN_PLACE) == Some("true");
+        let ingress = match self.object.kind {
+            AnnotatedKind::Ingress if in_place => vec![(OVERRIDE_INGRESS_NAME, self.object.name.as_str())],
+            _ => [(OVERRIDE_INGRESS_CLASS, INGRESS_CLASS), (OVERRIDE_INGRESS_CLASS_NAME, INGRESS_CLASS_NAME)]
+                .into_iter()
+                .filter_map(|(ours, name)| Some((ours, value(name)?)))
+                .collect(),
+        };
+        let parent = self.object.parent(value(PARENT_FALLBACK).map(is_true));
+        let parent = parent.into_iter().flat_map(|parent| {
+            let namespace = parent.namespace.map(|namespace| (OVERRIDE_PARENT_NAMESPACE, namespace));
+            [(OVERRIDE_PARENT_KIND, parent.kind), (OVERRIDE_PARENT_NAME, parent.name)]
+                .into_iter()
+                .chain(namespace)
+        });
+        let overrides = ingress.into_iter().chain(parent);
+        copied.chain(overrides.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
     }
 
     /// Annotations without an effect.
@@ -205,7 +255,15 @@ impl<'a> Annotations<'a> {
         let is_known = |key: &String| ANNOTATIONS.iter().any(|annotation| annotation.name == key);
         let unknown = self.object.annotations.keys().filter(|key| key.contains(OURS) && !is_known(key));
         let unknown = unknown.map(|key| format!("{key} is not used: Certwright has no such annotation"));
-        known.chain(unknown).map(|note| Remark { reason: reason::ANNOTATION_NOT_USED, note }).collect()
+        let routes = self.value(ROUTE_HOSTNAMES).filter(|_| !self.settings.routes);
+        let routes = routes.map(|(key, _)| {
+            format!("{key} is not used: the operator runs without --gateway-route-hostnames")
+        });
+        known
+            .chain(unknown)
+            .chain(routes)
+            .map(|note| Remark { reason: reason::ANNOTATION_NOT_USED, note })
+            .collect()
     }
 
     /// The value of an annotation, and its actual name. An empty value counts as none.
@@ -214,7 +272,7 @@ impl<'a> Annotations<'a> {
             let value = self.object.annotations.get(&key).filter(|value| !value.is_empty())?;
             Some((key, value.as_str()))
         };
-        read(name.to_owned()).or_else(|| read(theirs(name)).filter(|_| self.settings.cert_manager))
+        read(name.to_owned()).or_else(|| read(cert_manager_name(name)).filter(|_| self.settings.cert_manager))
     }
 }
 
@@ -312,9 +370,9 @@ fn secret_template(spec: &mut CertificateSpec, value: &str) -> Result<(), &'stat
     #[serde(deny_unknown_fields)]
     struct Template {
         #[serde(default)]
-        labels: std::collections::BTreeMap<String, String>,
+        labels: BTreeMap<String, String>,
         #[serde(default)]
-        annotations: std::collections::BTreeMap<String, String>,
+        annotations: BTreeMap<String, String>,
     }
     let template: Template = serde_json::from_str(value)
         .map_err(|_| "JSON with labels and annotations, such as {\"labels\": {\"team\": \"web\"}}")?;
@@ -331,9 +389,4 @@ fn parsed<T: for<'de> Deserialize<'de>>(value: &str) -> Option<T> {
 /// The parts of a list that are separated by commas.
 fn items(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').map(str::trim).filter(|item| !item.is_empty())
-}
-
-/// As in Go's `strconv.ParseBool`.
-fn is_true(value: &str) -> bool {
-    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
 }

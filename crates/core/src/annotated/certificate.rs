@@ -1,4 +1,4 @@
-//! The Certificates that an Ingress or a Gateway requests, and whether existing ones match.
+//! The Certificates that an Ingress, a Gateway or a ListenerSet requests, and whether existing ones match.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use crate::naming::digest;
 use crate::spec::ValidatedCertificate;
 use certwright_api::bounds::is_object_name;
 use certwright_api::{
-    ANNOTATION_MADE_AS, Certificate, CertificateSpec, IssuerRef, annotated_reason as reason,
+    ANNOTATION_MADE_AS, Certificate, CertificateSpec, GROUP, IssuerRef, annotated_reason as reason,
 };
 
 /// `kubectl apply --prune` of the set that the Ingress belongs to would delete the Certificate.
@@ -57,8 +57,11 @@ fn mistake(object: &AnnotatedObject, block: &Block) -> Option<String> {
     let path = &block.path;
     let (hosts, secrets) = match object.kind {
         AnnotatedKind::Ingress => ("hosts", "secretName"),
-        AnnotatedKind::Gateway => ("hostname", "tls.certificateRefs"),
+        AnnotatedKind::Gateway | AnnotatedKind::ListenerSet => ("hostname", "tls.certificateRefs"),
     };
+    if block.hosts.is_empty() && block.of_routes {
+        return Some(format!("{path} has no names: no HTTPRoute with a hostname for it is accepted"));
+    }
     if block.hosts.is_empty() {
         return Some(format!("{path}.{hosts} is empty; add the names for the certificate"));
     }
@@ -89,11 +92,11 @@ fn is_secret(reference: &SecretReference) -> bool {
         && matches!(reference.group.as_deref(), None | Some("" | "core"))
 }
 
-/// The Certificate for a Secret; `fields` are those that annotations set.
+/// The Certificate for a Secret; `fields` and `annotations` are those that annotations set.
 pub fn build(
     object: &AnnotatedObject,
     issuer: &IssuerRef,
-    fields: &CertificateSpec,
+    (fields, annotations): (&CertificateSpec, &BTreeMap<String, String>),
     secret: String,
     hosts: Vec<String>,
 ) -> Result<Certificate, Remark> {
@@ -122,13 +125,14 @@ pub fn build(
             namespace: Some(object.namespace.clone()),
             labels: Some(labels).filter(|labels| !labels.is_empty()),
             owner_references: Some(vec![object.owner()]),
+            annotations: Some(annotations.clone()).filter(|annotations| !annotations.is_empty()),
             ..ObjectMeta::default()
         },
         spec,
         status: None,
     };
     let made_as = digest(&value(&certificate).to_string());
-    certificate.metadata.annotations = Some(BTreeMap::from([(ANNOTATION_MADE_AS.to_owned(), made_as)]));
+    certificate.metadata.annotations.get_or_insert_default().insert(ANNOTATION_MADE_AS.to_owned(), made_as);
     Ok(certificate)
 }
 
@@ -140,9 +144,13 @@ fn add(names: &mut Vec<String>, name: String) {
 }
 
 /// Whether a Certificate was created from the same input, as its annotation says, and still has all of it. Fields that others have
-/// set do not matter.
+/// set do not matter. Annotations of others, which are copied, are not in the cache: only their digest is compared.
 pub fn is_as_wanted(existing: &Certificate, wanted: &Certificate) -> bool {
-    contains(&value(existing), &value(wanted))
+    let mut wanted = wanted.clone();
+    if let Some(annotations) = &mut wanted.metadata.annotations {
+        annotations.retain(|name, _| name.contains(GROUP));
+    }
+    contains(&value(existing), &value(&wanted))
 }
 
 fn value(certificate: &Certificate) -> Value {

@@ -1,4 +1,4 @@
-//! Ingresses and Gateways, reduced to the parts that Certificates are created from. The rest is not kept in memory.
+//! Ingresses, Gateways and ListenerSets, reduced to the parts that Certificates are created from. The rest is not kept in memory.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{CustomResource, Resource};
 use serde::{Deserialize, Serialize};
 
+use super::Remark;
 use super::names::is_read;
+use certwright_api::bounds::is_object_name;
 
 /// A `networking.k8s.io/v1` Ingress.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -59,7 +61,41 @@ pub struct GatewaySpec {
     pub listeners: Vec<Listener>,
 }
 
-/// A listener of a Gateway.
+/// A `gateway.networking.k8s.io/v1` ListenerSet.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "gateway.networking.k8s.io",
+    version = "v1",
+    kind = "ListenerSet",
+    plural = "listenersets",
+    namespaced,
+    schema = "disabled",
+    derive = "Default",
+    derive = "PartialEq",
+    doc = "A `gateway.networking.k8s.io/v1` ListenerSet, reduced to the parts that Certificates are created from."
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerSetSpec {
+    /// The Gateway that it adds listeners to.
+    #[serde(default)]
+    pub parent_ref: Attachment,
+    /// Where the Gateway listens in addition.
+    #[serde(default)]
+    pub listeners: Vec<Listener>,
+}
+
+/// The Gateway that a ListenerSet is attached to.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Attachment {
+    /// The namespace, by default that of the ListenerSet.
+    #[serde(default)]
+    pub namespace: Option<String>,
+    /// The name.
+    #[serde(default)]
+    pub name: String,
+}
+
+/// A listener of a Gateway or a ListenerSet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Listener {
     /// Its name.
@@ -68,6 +104,9 @@ pub struct Listener {
     /// Its hostname.
     #[serde(default)]
     pub hostname: Option<String>,
+    /// Its port.
+    #[serde(default)]
+    pub port: Option<i32>,
     /// `HTTP`, `HTTPS`, `TLS` and others.
     #[serde(default)]
     pub protocol: String,
@@ -105,10 +144,10 @@ pub struct SecretReference {
     pub name: String,
 }
 
-/// An Ingress or a Gateway.
+/// An Ingress, a Gateway or a ListenerSet.
 #[derive(Clone, Debug, Default)]
 pub struct AnnotatedObject {
-    /// Which of the two.
+    /// Which of the three.
     pub kind: AnnotatedKind,
     /// Its namespace.
     pub namespace: String,
@@ -124,6 +163,12 @@ pub struct AnnotatedObject {
     pub annotations: BTreeMap<String, String>,
     /// The parts of its spec that are about TLS.
     pub(super) blocks: Vec<Block>,
+    /// Whether it has a listener for HTTP.
+    pub(super) listens_for_http: bool,
+    /// What its owner should know about its HTTPRoutes.
+    pub(super) remarks: Vec<Remark>,
+    /// The Gateway of a ListenerSet.
+    pub(super) gateway: Option<Attachment>,
 }
 
 /// The kinds of annotated object.
@@ -134,6 +179,8 @@ pub enum AnnotatedKind {
     Ingress,
     /// `gateway.networking.k8s.io/v1`.
     Gateway,
+    /// `gateway.networking.k8s.io/v1`.
+    ListenerSet,
 }
 
 impl AnnotatedKind {
@@ -142,13 +189,14 @@ impl AnnotatedKind {
         match self {
             Self::Ingress => "Ingress",
             Self::Gateway => "Gateway",
+            Self::ListenerSet => "ListenerSet",
         }
     }
 
     fn api_version(self) -> &'static str {
         match self {
             Self::Ingress => "networking.k8s.io/v1",
-            Self::Gateway => "gateway.networking.k8s.io/v1",
+            Self::Gateway | Self::ListenerSet => "gateway.networking.k8s.io/v1",
         }
     }
 }
@@ -164,6 +212,19 @@ pub(super) struct Block {
     pub hosts: Vec<String>,
     /// The Secrets.
     pub secrets: Vec<SecretReference>,
+    /// The listener's port, if it is one.
+    pub port: Option<i32>,
+    /// Whether the hosts are those of HTTPRoutes.
+    pub of_routes: bool,
+}
+
+/// A parent for temporary HTTPRoutes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parent<'a> {
+    pub kind: &'static str,
+    /// If it is another one.
+    pub namespace: Option<&'a str>,
+    pub name: &'a str,
 }
 
 impl AnnotatedObject {
@@ -177,6 +238,22 @@ impl AnnotatedObject {
             controller: Some(true),
             // Blocking its deletion would require permission for its finalizers in some clusters.
             block_owner_deletion: Some(false),
+        }
+    }
+
+    /// The parent for temporary HTTPRoutes that answer http-01, if there is one with a listener for HTTP. `fallback` says whether that
+    /// is the Gateway of a ListenerSet; by default it is, unless the ListenerSet itself listens for HTTP.
+    pub(super) fn parent(&self, fallback: Option<bool>) -> Option<Parent<'_>> {
+        let own = Parent { kind: self.kind.as_str(), namespace: None, name: &self.name };
+        match self.kind {
+            AnnotatedKind::Ingress => None,
+            AnnotatedKind::Gateway => self.listens_for_http.then_some(own),
+            AnnotatedKind::ListenerSet if !fallback.unwrap_or(!self.listens_for_http) => Some(own),
+            AnnotatedKind::ListenerSet => {
+                let gateway = self.gateway.as_ref().filter(|gateway| is_object_name(&gateway.name))?;
+                let elsewhere = gateway.namespace.as_deref().filter(|namespace| *namespace != self.namespace);
+                Some(Parent { kind: "Gateway", namespace: elsewhere, name: &gateway.name })
+            }
         }
     }
 
@@ -196,7 +273,22 @@ impl AnnotatedObject {
             labels: metadata.labels.clone().unwrap_or_default(),
             annotations: metadata.annotations.clone().unwrap_or_default(),
             blocks,
+            ..Self::default()
         }
+    }
+
+    fn of_listeners(kind: AnnotatedKind, metadata: &ObjectMeta, listeners: &[Listener]) -> Self {
+        let needing = listeners.iter().enumerate().filter(|(_, listener)| terminates_tls(listener));
+        let blocks = needing.map(|(at, listener)| Block {
+            path: format!("spec.listeners[{at}]"),
+            listener: Some(listener.name.clone()),
+            hosts: listener.hostname.iter().filter(|host| !host.is_empty()).cloned().collect(),
+            secrets: listener.tls.as_ref().map(|tls| tls.certificate_refs.clone()).unwrap_or_default(),
+            port: listener.port,
+            of_routes: false,
+        });
+        let listens_for_http = listeners.iter().any(|listener| listener.protocol == "HTTP");
+        Self { listens_for_http, ..Self::of(kind, metadata, blocks.collect()) }
     }
 }
 
@@ -209,6 +301,8 @@ impl From<&Ingress> for AnnotatedObject {
             secrets: (tls.secret_name.iter().filter(|name| !name.is_empty()))
                 .map(|name| SecretReference { name: name.clone(), ..SecretReference::default() })
                 .collect(),
+            port: None,
+            of_routes: false,
         });
         Self::of(AnnotatedKind::Ingress, &ingress.metadata, blocks.collect())
     }
@@ -216,14 +310,14 @@ impl From<&Ingress> for AnnotatedObject {
 
 impl From<&Gateway> for AnnotatedObject {
     fn from(gateway: &Gateway) -> Self {
-        let listeners = gateway.spec.listeners.iter().enumerate();
-        let blocks = listeners.filter(|(_, listener)| terminates_tls(listener)).map(|(at, listener)| Block {
-            path: format!("spec.listeners[{at}]"),
-            listener: Some(listener.name.clone()),
-            hosts: listener.hostname.iter().filter(|host| !host.is_empty()).cloned().collect(),
-            secrets: listener.tls.as_ref().map(|tls| tls.certificate_refs.clone()).unwrap_or_default(),
-        });
-        Self::of(AnnotatedKind::Gateway, &gateway.metadata, blocks.collect())
+        Self::of_listeners(AnnotatedKind::Gateway, &gateway.metadata, &gateway.spec.listeners)
+    }
+}
+
+impl From<&ListenerSet> for AnnotatedObject {
+    fn from(set: &ListenerSet) -> Self {
+        let object = Self::of_listeners(AnnotatedKind::ListenerSet, &set.metadata, &set.spec.listeners);
+        Self { gateway: Some(set.spec.parent_ref.clone()), ..object }
     }
 }
 
@@ -233,26 +327,37 @@ fn terminates_tls(listener: &Listener) -> bool {
     matches!(listener.protocol.as_str(), "HTTPS" | "TLS") && mode != Some("Passthrough")
 }
 
-/// Removes the parts of an Ingress that are not read.
-pub fn reduce_ingress(ingress: &mut Ingress) {
-    if !reduce(ingress) {
-        ingress.spec = IngressSpec::default();
+/// An Ingress, a Gateway or a ListenerSet. What is not read of one is not kept in memory.
+pub(super) trait Reducible: Resource {
+    /// Forgets the spec.
+    fn clear(&mut self);
+}
+
+impl Reducible for Ingress {
+    fn clear(&mut self) {
+        self.spec = IngressSpec::default();
     }
 }
 
-/// Removes the parts of a Gateway that are not read.
-pub fn reduce_gateway(gateway: &mut Gateway) {
-    if !reduce(gateway) {
-        gateway.spec = GatewaySpec::default();
+impl Reducible for Gateway {
+    fn clear(&mut self) {
+        self.spec = GatewaySpec::default();
     }
 }
 
-/// Reduces the metadata; false if it has no annotation that is read. Such an object is still cached: Certificates that were
-/// created from it must be deleted.
-fn reduce<K: Resource>(object: &mut K) -> bool {
+impl Reducible for ListenerSet {
+    fn clear(&mut self) {
+        self.spec = ListenerSetSpec::default();
+    }
+}
+
+/// Removes the parts that are not read. `also` are names of annotations that are read, besides ours and cert-manager's.
+///
+/// An object without annotations is still cached: Certificates that were created from it are reported.
+pub(super) fn reduce<K: Reducible>(object: &mut K, also: &[String]) {
     let metadata = object.meta_mut();
     let mut annotations = metadata.annotations.take().unwrap_or_default();
-    annotations.retain(|key, _| is_read(key));
+    annotations.retain(|key, _| is_read(key) || also.contains(key));
     let is_annotated = !annotations.is_empty();
     *metadata = ObjectMeta {
         name: metadata.name.take(),
@@ -264,5 +369,7 @@ fn reduce<K: Resource>(object: &mut K) -> bool {
         annotations: Some(annotations).filter(|_| is_annotated),
         ..ObjectMeta::default()
     };
-    is_annotated
+    if !is_annotated {
+        object.clear();
+    }
 }

@@ -1,9 +1,12 @@
 mod annotations;
+mod routes;
 
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::names::is_annotated;
+use super::object::reduce;
 use super::*;
 use certwright_api::{ANNOTATION_MADE_AS, IssuerKind, RenewBefore};
 
@@ -183,7 +186,9 @@ fn what_is_asked_for_no_more_goes_unless_something_is_wrong() {
     let made = &plan.certificates[0];
     assert!(!is_surplus(made, &object, &plan));
     assert!(is_surplus(made, &object, &Plan::default()));
-    assert!(!is_surplus(made, &object, &Plan { kept: Kept::All, ..Plan::default() }));
+    for kept in [Kept::All, Kept::Unrequested] {
+        assert!(!is_surplus(made, &object, &Plan { kept, ..Plan::default() }));
+    }
     let kept = Kept::These(BTreeSet::from(["tls".to_owned()]));
     assert!(!is_surplus(made, &object, &Plan { kept, ..Plan::default() }));
 }
@@ -220,7 +225,7 @@ fn of_an_object_with_annotations_that_are_read_the_others_are_not_remembered() {
         let version = "gateway.networking.k8s.io/v1";
         let mut gateway: Gateway = object(version, "Gateway", &annotations, spec);
         assert_eq!(is_annotated(&gateway), is_read, "{key}");
-        reduce_gateway(&mut gateway);
+        reduce(&mut gateway, &[]);
         assert_eq!(gateway.annotations().keys().collect::<Vec<_>>(), vec![key; usize::from(is_read)]);
         assert_eq!(gateway.spec.listeners.is_empty(), !is_read, "{key}");
         assert_eq!(gateway.labels().is_empty(), !is_read, "{key}");
@@ -239,7 +244,7 @@ fn little_is_remembered_of_an_object() {
         "spec": { "rules": [{ "host": "a.test" }], "tls": [{ "hosts": ["a.test"], "secretName": "tls" }] },
     }))
     .unwrap();
-    reduce_ingress(&mut ingress);
+    reduce(&mut ingress, &[]);
     assert_eq!(
         serde_json::to_value(&ingress).unwrap(),
         json!({
@@ -247,6 +252,47 @@ fn little_is_remembered_of_an_object() {
             "metadata": { "name": "front", "namespace": "shop", "uid": "uid-1", "resourceVersion": "3" },
             "spec": { "tls": [] },
         })
+    );
+}
+
+#[test]
+fn a_certificate_stays_and_is_told_once_no_issuer_is_named() {
+    let object = with(&json!({ "certwright.dev/issuer": "ca" }));
+    let requested = planned(&object);
+    let made = &requested.certificates[0];
+    assert_eq!(unrequested(made, &object, &requested), None);
+    let plan = planned(&with(&json!({ "certwright.dev/duration": "2160h" })));
+    assert!(!is_surplus(made, &object, &plan));
+    assert_eq!(
+        unrequested(made, &object, &plan).unwrap().note,
+        "Certificate tls stays, and is renewed, although no annotation names an issuer of Certwright: delete it if you do not \
+         need it"
+    );
+    let other = AnnotatedObject { uid: "uid-2".into(), ..object.clone() };
+    assert_eq!(unrequested(made, &other, &plan), None);
+    let mut going = made.clone();
+    let now = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH);
+    going.metadata.deletion_timestamp = Some(now);
+    assert_eq!(unrequested(&going, &object, &plan), None);
+}
+
+#[test]
+fn listeners_of_a_listener_set_have_certificates_of_their_own() {
+    let listeners = json!([listener("one", "a.test", "tls"), listener("two", "*.b.test", "tls")]);
+    let plan = planned(&listener_set(&json!({ "certwright.dev/issuer": "ca" }), &listeners));
+    assert_eq!(plan.remarks, []);
+    let [made] = &plan.certificates[..] else { panic!("{:#?}", plan.certificates) };
+    assert_eq!(made.spec.dns_names, ["a.test", "*.b.test"]);
+    assert_eq!(
+        (made.owner_references()[0].kind.as_str(), made.namespace().as_deref()),
+        ("ListenerSet", Some("shop"))
+    );
+    let mut elsewhere = listener("one", "a.test", "tls");
+    elsewhere["tls"]["certificateRefs"][0]["namespace"] = json!("edge");
+    let plan = planned(&listener_set(&json!({ "certwright.dev/issuer": "ca" }), &json!([elsewhere])));
+    assert!(
+        plan.certificates.is_empty()
+            && plan.remarks[0].note.contains("can fill only Secrets in its own namespace")
     );
 }
 
@@ -276,6 +322,13 @@ fn gateway(annotations: &Value, listeners: &Value) -> AnnotatedObject {
     let spec = json!({ "gatewayClassName": "any", "listeners": listeners });
     let gateway: Gateway = object("gateway.networking.k8s.io/v1", "Gateway", annotations, spec);
     AnnotatedObject::from(&gateway)
+}
+
+/// A ListenerSet of the Gateway `public` in the namespace `edge`.
+fn listener_set(annotations: &Value, listeners: &Value) -> AnnotatedObject {
+    let spec = json!({ "parentRef": { "name": "public", "namespace": "edge" }, "listeners": listeners });
+    let set: ListenerSet = object("gateway.networking.k8s.io/v1", "ListenerSet", annotations, spec);
+    AnnotatedObject::from(&set)
 }
 
 fn object<K: serde::de::DeserializeOwned>(version: &str, kind: &str, annotations: &Value, spec: Value) -> K {

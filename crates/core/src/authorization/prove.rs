@@ -9,6 +9,7 @@ use super::progress::Attempt;
 use super::{AuthorizationStep, Failure, Snapshot};
 use crate::backoff::look_again;
 use crate::disposition::Disposition;
+use crate::http01_overrides::Http01Overrides;
 use crate::issuance::{
     Challenged, PRESENT_BOUNDS, Proof, SELF_CHECK_BOUNDS, challenges, propagation_timeout, solver_of,
     why_wait,
@@ -98,8 +99,8 @@ fn challenge(attempt: &Attempt, seen: &Snapshot<'_>) -> Result<Challenged, Failu
     for wildcard in [false, true] {
         let authorization = Authorization { wildcard, ..attempt.authorization.clone() };
         let authorizations = [(attempt.pending.url.clone(), authorization)];
-        match challenges(&authorizations, &solvers, &BTreeMap::new()).map(|chosen| chosen.into_iter().next())
-        {
+        let chosen = challenges(&authorizations, &solvers, &BTreeMap::new(), &Ok(Http01Overrides::default()));
+        match chosen.map(|chosen| chosen.into_iter().next()) {
             Ok(Some(challenged)) => return Ok(challenged),
             Ok(None) => {}
             Err(none) => why = none.to_string(),

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::authorization::Authorized;
 use crate::backoff::look_again;
+use crate::http01_overrides::Http01Overrides;
 use crate::records::CleanupTask;
 use certwright_acme::ChallengeType;
 use certwright_api::{Solver, certificate_reason as reason};
@@ -67,7 +68,8 @@ pub(super) fn prove(
     if is_long && Some(*at) < learned.poll.at {
         return asked::read(situation);
     }
-    let challenged = match challenges(found, solvers, situation.labels) {
+    let overrides = Http01Overrides::of(situation.annotations, situation.namespace);
+    let challenged = match challenges(found, solvers, situation.labels, &overrides) {
         Ok(challenged) => challenged,
         Err(_) if situation.is_presented() => return IssuanceStep::Tidy(CleanupTask::Withdraw),
         Err(none) if is_authorized_since(situation, &none, authorized, now) => {

@@ -33,6 +33,10 @@ pub struct Snapshot<'a> {
     pub generation: i64,
     /// Labels of the Certificate; solvers select by them.
     pub labels: &'a BTreeMap<String, String>,
+    /// Annotations of the Certificate; some change the http-01 solver.
+    pub annotations: &'a BTreeMap<String, String>,
+    /// Namespace of the Certificate.
+    pub namespace: &'a str,
     /// The annotation that requests a renewal.
     pub renew_request: Option<&'a str>,
     /// The spec.

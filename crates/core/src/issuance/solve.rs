@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::http01_overrides::Http01Overrides;
 use crate::solvers::solver_for;
 use certwright_acme::{Authorization, AuthorizationStatus, ChallengeStatus, ChallengeType};
 use certwright_api::{
@@ -200,7 +201,7 @@ impl NoSolver {
 }
 
 /// The chosen challenges, one for each pending authorization. An authorization that is already valid needs none, so no solver
-/// has to match it.
+/// has to match it. `overrides` are those of the Certificate's annotations.
 ///
 /// # Errors
 /// [`NoSolver`], which says for each name what the CA offered and what the issuer has.
@@ -208,6 +209,7 @@ pub fn challenges(
     authorizations: &[(String, Authorization)],
     solvers: &[Solver],
     labels: &BTreeMap<String, String>,
+    overrides: &Result<Http01Overrides, String>,
 ) -> Result<Vec<Challenged>, NoSolver> {
     let mut chosen = Vec::new();
     let mut without = Vec::new();
@@ -215,7 +217,7 @@ pub fn challenges(
         if authorization.status != AuthorizationStatus::Pending {
             continue;
         }
-        match choose(url, authorization, solvers, labels) {
+        match choose(url, authorization, solvers, labels, overrides) {
             Ok(challenged) => chosen.push(challenged),
             Err(why) => without.push(why),
         }
@@ -228,6 +230,7 @@ fn choose(
     authorization: &Authorization,
     solvers: &[Solver],
     labels: &BTreeMap<String, String>,
+    overrides: &Result<Http01Overrides, String>,
 ) -> Result<Challenged, (String, String)> {
     let full_name = authorization.name();
     let name = full_name.trim_start_matches("*.");
@@ -243,6 +246,7 @@ fn choose(
         let why = why_none(authorization, solvers, labels);
         return Err((full_name, why));
     };
+    let way = overridden(way, overrides).map_err(|why| (full_name.clone(), why))?;
     Ok(Challenged {
         name: name.to_owned(),
         authorization: url.to_owned(),
@@ -254,6 +258,16 @@ fn choose(
         way,
         check: solver.map(Solver::check).unwrap_or_default(),
     })
+}
+
+/// What the annotations of the Certificate make of a way.
+fn overridden(way: Way, overrides: &Result<Http01Overrides, String>) -> Result<Way, String> {
+    match (way, overrides) {
+        (Way::Ingress(solver), Ok(overrides)) => Ok(Way::Ingress(overrides.on_ingress(solver))),
+        (Way::Route(solver), Ok(overrides)) => overrides.on_route(solver).map(Way::Route),
+        (Way::Ingress(_) | Way::Route(_), Err(why)) => Err(why.clone()),
+        (other, _) => Ok(other),
+    }
 }
 
 /// The types of challenges that solvers answer.

@@ -2,6 +2,7 @@ use kube::ResourceExt;
 use kube::core::ObjectList;
 
 use super::*;
+use crate::annotated;
 
 /// A Certificate with this spec and this status.
 fn certificate(spec: &Value, status: &Value) -> Value {
@@ -237,7 +238,7 @@ fn what_nobody_looks_at_is_not_kept() {
     });
     object["metadata"]["labels"] = json!({ "team": "web" });
     let mut found = one(&object).usable().unwrap();
-    found.reduce();
+    found.reduce(&[]);
     assert_eq!(found.annotations().keys().collect::<Vec<_>>(), ["certwright.dev/renew"]);
     assert_eq!(found.labels()["team"], "web", "a solver's selector may name it");
 }
@@ -305,6 +306,6 @@ fn what_can_be_read_of_unreadable_metadata_is_what_cleaning_up_needs() {
 fn reduced<K: Readable + Clone>(object: &Value) -> ObjectMeta {
     let mut found = listed::<K>(std::slice::from_ref(object)).remove(0);
     assert_eq!(found.fault, None);
-    found.object.reduce();
+    found.object.reduce(&[]);
     found.object.meta().clone()
 }

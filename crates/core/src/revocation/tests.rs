@@ -79,6 +79,8 @@ impl Case {
             uid: "uid",
             generation: 1,
             labels: &self.labels,
+            annotations: &self.labels,
+            namespace: "shop",
             renew_request: None,
             wanted: &self.wanted,
             claimed_by: None,

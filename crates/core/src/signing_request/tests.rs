@@ -225,7 +225,7 @@ fn of_other_signers_requests_only_the_name_is_kept() {
         });
         let reading: Reading<CertificateSigningRequest> = serde_json::from_value(object).unwrap();
         let mut object = reading.usable().unwrap();
-        object.reduce();
+        object.reduce(&[]);
         object
     };
     let foreign = read("kubernetes.io/kubelet-serving");

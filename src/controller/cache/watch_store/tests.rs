@@ -68,7 +68,8 @@ impl Case {
     fn new() -> Self {
         let metrics = Metrics::default();
         let unreadable = Arc::new(Unreadable::new(metrics.clone()));
-        Self { watch_store: WatchStore::new(Arc::new(Objects::new(Counter::default())), unreadable), metrics }
+        let objects = Arc::new(Objects::new(Counter::default()));
+        Self { watch_store: WatchStore::new(objects, unreadable, Arc::default()), metrics }
     }
 
     /// The changes that an event causes.

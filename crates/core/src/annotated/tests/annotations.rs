@@ -134,6 +134,7 @@ fn values_are_taken_up_to_their_bounds_and_not_beyond() {
         ("duration", "", true),
         ("issuer-kind", "ClusterIssuer", true),
         ("issuer-group", "certwright.dev", true),
+        ("issuer-group", "cert-manager.io", true),
     ] {
         let mut annotations = json!({ "certwright.dev/issuer": "ca" });
         annotations[format!("certwright.dev/{name}")] = json!(value);
@@ -228,7 +229,8 @@ fn without_an_issuer_there_is_nothing_to_do() {
         json!({ "cert-manager.io/issuer": "ca" }),
         json!({ "kubernetes.io/tls-acme": "true" }),
     ] {
-        assert_eq!(planned(&with(&annotations)), Plan::default(), "{annotations}");
+        let nothing = Plan { kept: Kept::Unrequested, ..Plan::default() };
+        assert_eq!(planned(&with(&annotations)), nothing, "{annotations}");
     }
 }
 
@@ -236,7 +238,11 @@ fn without_an_issuer_there_is_nothing_to_do() {
 fn tls_acme_takes_the_default_issuer_unless_another_is_named() {
     let default =
         IssuerRef { name: "default".into(), kind: IssuerKind::ClusterIssuer, group: "certwright.dev".into() };
-    let settings = AnnotationSettings { default_issuer: Some(default.clone()), ..Default::default() };
+    let settings = AnnotationSettings {
+        default_issuer: Some(default.clone()),
+        automatic: vec!["kubernetes.io/tls-acme".to_owned(), "example.com/tls".to_owned()],
+        ..Default::default()
+    };
     let issuer = |annotations: Value| {
         let plan = plan(&with(&annotations), &settings);
         plan.certificates.first().map(|certificate| certificate.spec.issuer_ref.clone())
@@ -248,11 +254,14 @@ fn tls_acme_takes_the_default_issuer_unless_another_is_named() {
         assert_eq!(issuer(json!({ "kubernetes.io/tls-acme": no })), None, "{no}");
     }
     assert_eq!(issuer(json!({})), None);
+    assert_eq!(issuer(json!({ "example.com/tls": "true" })), Some(default.clone()));
+    assert_eq!(issuer(json!({ "example.com/other": "true" })), None);
     let named = issuer(json!({ "kubernetes.io/tls-acme": "true", "certwright.dev/issuer": "ca" }));
     assert_eq!(named.map(|issuer| issuer.name), Some("ca".to_owned()));
     let annotations = json!({ "kubernetes.io/tls-acme": "true" });
     let gateway = gateway(&annotations, &json!([listener("one", "a.test", "tls")]));
-    assert_eq!(plan(&gateway, &settings), Plan::default(), "it is an annotation of Ingresses");
+    let nothing = Plan { kept: Kept::Unrequested, ..Plan::default() };
+    assert_eq!(plan(&gateway, &settings), nothing, "it is an annotation of Ingresses");
 }
 
 #[test]
@@ -285,11 +294,88 @@ fn annotations_of_cert_manager_are_read_if_that_is_wanted_and_ours_win() {
 
     let place =
         json!({ "cert-manager.io/issuer": "ca", "acme.cert-manager.io/http01-edit-in-place": "true" });
+    let plan = plan(&with(&place), &settings);
+    assert_eq!(plan.remarks, []);
     assert_eq!(
-        notes(&plan(&with(&place), &settings)),
-        [
-            "AnnotationNotUsed: acme.cert-manager.io/http01-edit-in-place is not used: the issuer's solvers determine how \
-             http-01 is done"
-        ]
+        plan.certificates[0].annotations()["acme.certwright.dev/http01-override-ingress-name"],
+        "front"
     );
+}
+
+/// The annotations of the only Certificate, without the digest.
+fn set(object: &AnnotatedObject, settings: &AnnotationSettings) -> Value {
+    let plan = plan(object, settings);
+    let mut annotations = plan.certificates[0].annotations().clone();
+    annotations.remove(ANNOTATION_MADE_AS);
+    json!(annotations)
+}
+
+#[test]
+fn annotations_of_an_ingress_say_how_http_01_is_answered() {
+    let settings = AnnotationSettings::default();
+    let set = |name: &str, value: &str| {
+        let mut annotations = json!({ "certwright.dev/issuer": "ca" });
+        annotations[format!("acme.certwright.dev/{name}")] = json!(value);
+        set(&with(&annotations), &settings)
+    };
+    let name = json!({ "acme.certwright.dev/http01-override-ingress-name": "front" });
+    assert_eq!(set("http01-edit-in-place", "true"), name);
+    assert_eq!(set("http01-edit-in-place", "false"), json!({}));
+    assert_eq!(
+        set("http01-ingress-class", "nginx"),
+        json!({ "acme.certwright.dev/http01-override-ingress-class": "nginx" })
+    );
+    assert_eq!(
+        set("http01-ingress-ingressclassname", "nginx"),
+        json!({ "acme.certwright.dev/http01-override-ingress-ingressclassname": "nginx" })
+    );
+}
+
+#[test]
+fn a_gateway_that_listens_for_http_is_a_parent_of_temporary_routes() {
+    let settings = AnnotationSettings::default();
+    let https = listener("one", "a.test", "tls");
+    let http = json!({ "name": "http", "protocol": "HTTP", "port": 80 });
+    let by_ca = json!({ "certwright.dev/issuer": "ca" });
+    let parent = |kind: &str, name: &str| {
+        json!({
+            "acme.certwright.dev/http01-parentrefkind": kind, "acme.certwright.dev/http01-parentrefname": name,
+        })
+    };
+    assert_eq!(set(&gateway(&by_ca, &json!([http, https])), &settings), parent("Gateway", "front"));
+    assert_eq!(set(&gateway(&by_ca, &json!([https])), &settings), json!({}));
+    assert_eq!(set(&listener_set(&by_ca, &json!([http, https])), &settings), parent("ListenerSet", "front"));
+    let mut of_gateway = parent("Gateway", "public");
+    of_gateway["acme.certwright.dev/http01-parentrefnamespace"] = json!("edge");
+    assert_eq!(set(&listener_set(&by_ca, &json!([https])), &settings), of_gateway);
+    let with = |fallback: &str| json!({ "certwright.dev/issuer": "ca", "acme.certwright.dev/http01-parentreffallback": fallback });
+    assert_eq!(set(&listener_set(&with("true"), &json!([http, https])), &settings), of_gateway);
+    let own = set(&listener_set(&with("false"), &json!([https])), &settings);
+    assert_eq!(own, parent("ListenerSet", "front"));
+}
+
+#[test]
+fn annotations_are_copied_if_the_settings_say_so() {
+    let settings = AnnotationSettings { copied: vec!["example.com/team".to_owned()], ..Default::default() };
+    let annotations =
+        json!({ "certwright.dev/issuer": "ca", "example.com/team": "web", "example.com/other": "x" });
+    let object = with(&annotations);
+    assert_eq!(set(&object, &settings), json!({ "example.com/team": "web" }));
+    let wanted = plan(&object, &settings).certificates.remove(0);
+    let mut cached = wanted.clone();
+    cached.metadata.annotations.as_mut().unwrap().remove("example.com/team");
+    assert_eq!(decide(&wanted, &object, Some(&cached)), Decision::Leave, "it is not in the cache");
+    let less = planned(&object).certificates.remove(0);
+    assert_eq!(decide(&less, &object, Some(&cached)), Decision::Apply, "it is no longer copied");
+    let also = settings.copied.as_slice();
+    let mut ingress: Ingress = object_with(&annotations);
+    super::reduce(&mut ingress, also);
+    assert_eq!(
+        ingress.annotations().keys().collect::<Vec<_>>(),
+        ["certwright.dev/issuer", "example.com/team"]
+    );
+}
+
+fn object_with(annotations: &Value) -> Ingress {
+    object("networking.k8s.io/v1", "Ingress", annotations, json!({}))
 }

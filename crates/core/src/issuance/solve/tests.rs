@@ -4,8 +4,12 @@ use certwright_api::{Dns01Rfc2136, Http01Solver, SolverSelector};
 
 #[test]
 fn a_pending_authorization_is_proved_over_http() {
-    let chosen =
-        challenges(&[pending("a.test", &["dns-01", "http-01"])], &[solver("any", &[])], &no_labels());
+    let chosen = challenges(
+        &[pending("a.test", &["dns-01", "http-01"])],
+        &[solver("any", &[])],
+        &no_labels(),
+        &unchanged(),
+    );
     let expected = Challenged {
         name: "a.test".to_owned(),
         authorization: "authz/a.test".to_owned(),
@@ -24,7 +28,7 @@ fn a_pending_authorization_is_proved_over_http() {
 fn a_challenge_that_is_presented_again_keeps_what_it_waits_for() {
     let authorizations = [pending("a.test", &["http-01"]), pending("*.b.test", &["dns-01"])];
     let solvers = [solver("any", &[]), dns_solver("192.0.2.53", &[])];
-    let chosen = challenges(&authorizations, &solvers, &no_labels()).unwrap();
+    let chosen = challenges(&authorizations, &solvers, &no_labels(), &unchanged()).unwrap();
     let mut before: Vec<_> = chosen.iter().map(|one| one.recorded(&[])).collect();
     assert!(is_over_http(&before[0]) && !is_over_http(&before[1]));
     before[0].reason = Some("connection refused".to_owned());
@@ -36,9 +40,13 @@ fn a_challenge_that_is_presented_again_keeps_what_it_waits_for() {
 fn an_authorization_that_is_valid_already_needs_no_solver() {
     let mut valid = pending("*.a.test", &[]);
     valid.1.status = AuthorizationStatus::Valid;
-    assert_eq!(challenges(&[valid.clone()], &[], &no_labels()), Ok(Vec::new()));
-    let chosen =
-        challenges(&[valid, pending("b.test", &["http-01"])], &[solver("b", &["b.test"])], &no_labels());
+    assert_eq!(challenges(&[valid.clone()], &[], &no_labels(), &unchanged()), Ok(Vec::new()));
+    let chosen = challenges(
+        &[valid, pending("b.test", &["http-01"])],
+        &[solver("b", &["b.test"])],
+        &no_labels(),
+        &unchanged(),
+    );
     assert_eq!(chosen.unwrap().len(), 1);
 }
 
@@ -80,7 +88,11 @@ fn the_label_of_a_record_decides_which_challenge_it_answers() {
     with_label.dns01.as_mut().unwrap().label = Some(ChallengeLabel::Account);
     let all = [pending("*.a.test", &["http-01", "dns-01", "dns-account-01", "dns-persist-01"])];
     let types = |solver: Solver| {
-        challenges(&all, &[solver], &no_labels()).unwrap().into_iter().map(|one| one.typ).collect::<Vec<_>>()
+        challenges(&all, &[solver], &no_labels(), &unchanged())
+            .unwrap()
+            .into_iter()
+            .map(|one| one.typ)
+            .collect::<Vec<_>>()
     };
     assert_eq!(types(dns_solver("192.0.2.53", &[])), [ChallengeType::Dns01]);
     assert_eq!(types(with_label.clone()), [ChallengeType::DnsAccount01]);
@@ -93,10 +105,19 @@ fn the_label_of_a_record_decides_which_challenge_it_answers() {
 
 #[test]
 fn a_persistent_record_is_recorded_without_a_token() {
-    let chosen = challenges(&[pending("a.test", &["dns-persist-01"])], &[persistent_solver()], &no_labels());
+    let chosen = challenges(
+        &[pending("a.test", &["dns-persist-01"])],
+        &[persistent_solver()],
+        &no_labels(),
+        &unchanged(),
+    );
     let recorded = chosen.unwrap()[0].recorded(&[]);
     assert_eq!((recorded.type_.as_str(), recorded.way), ("dns-persist-01", ChallengeWay::PersistentRecord));
     assert!(!is_over_http(&recorded));
+}
+
+fn unchanged() -> Result<Http01Overrides, String> {
+    Ok(Http01Overrides::default())
 }
 
 fn persistent_solver() -> Solver {
@@ -107,14 +128,15 @@ fn persistent_solver() -> Solver {
 fn the_offer_of_the_ca_decides_between_solvers() {
     let solvers = [solver("any", &[]), dns_solver("192.0.2.53", &[])];
     let types = |name: &str, offered: &[&str]| -> Vec<String> {
-        let chosen = challenges(&[pending(name, offered)], &solvers, &no_labels()).unwrap();
+        let chosen = challenges(&[pending(name, offered)], &solvers, &no_labels(), &unchanged()).unwrap();
         chosen.into_iter().map(|challenged| challenged.typ.to_string()).collect()
     };
     assert_eq!(types("a.test", &["dns-01", "http-01"]), ["http-01"], "the first in the list");
     assert_eq!(types("a.test", &["dns-01"]), ["dns-01"], "what is not offered is not tried");
     assert_eq!(types("*.a.test", &["http-01", "dns-01"]), ["dns-01"], "a wildcard is proved by dns-01 only");
     let named = [solver("any", &[]), dns_solver("192.0.2.53", &["a.test"])];
-    let chosen = challenges(&[pending("a.test", &["http-01", "dns-01"])], &named, &no_labels()).unwrap();
+    let chosen =
+        challenges(&[pending("a.test", &["http-01", "dns-01"])], &named, &no_labels(), &unchanged()).unwrap();
     assert_eq!(chosen[0].typ, ChallengeType::Dns01, "the selector that fits best wins");
     assert_eq!(
         refusal(&[pending("a.test", &["tls-alpn-01"])], &solvers),
@@ -141,7 +163,8 @@ fn every_name_without_a_solver_is_named() {
 fn a_handshake_proves_a_name_and_no_wildcard() {
     let [proxy, routed] = [None, Some(TlsAlpn01GatewayTlsRoute::default())].map(tls_solver);
     let ways = |name: &str, offered: &[&str], solver: &Solver| {
-        let chosen = challenges(&[pending(name, offered)], std::slice::from_ref(solver), &no_labels());
+        let chosen =
+            challenges(&[pending(name, offered)], std::slice::from_ref(solver), &no_labels(), &unchanged());
         chosen.map(|chosen| chosen.iter().map(|one| one.recorded(&[])).collect::<Vec<_>>())
     };
     let all = ["http-01", "dns-01", "tls-alpn-01"];
@@ -180,7 +203,7 @@ fn the_selector_chooses_by_name_and_by_label() {
     let solvers = [solver("any", &[]), solver("named", &["b.test"]), labelled];
     let authorizations = [pending("a.test", &["http-01"]), pending("b.test", &["http-01"])];
     let classes = |labels: &BTreeMap<String, String>| -> Vec<String> {
-        let chosen = challenges(&authorizations, &solvers, labels).unwrap();
+        let chosen = challenges(&authorizations, &solvers, labels, &unchanged()).unwrap();
         let class = |way| match way {
             Way::Ingress(ingress) => ingress.class,
             _ => None,
@@ -195,8 +218,26 @@ fn the_selector_chooses_by_name_and_by_label() {
 fn a_challenge_that_was_answered_before_is_known() {
     let mut answered = pending("a.test", &["http-01"]);
     answered.1.challenges[0].status = ChallengeStatus::Processing;
-    let chosen = challenges(&[answered], &[solver("any", &[])], &no_labels()).unwrap();
+    let chosen = challenges(&[answered], &[solver("any", &[])], &no_labels(), &unchanged()).unwrap();
     assert!(chosen[0].processing);
+}
+
+#[test]
+fn annotations_of_the_certificate_change_only_how_http_01_is_answered() {
+    let authorizations = [pending("a.test", &["http-01"]), pending("*.b.test", &["dns-01"])];
+    let solvers = [solver("any", &[]), dns_solver("192.0.2.53", &[])];
+    let annotated = |name: &str, value: &str| {
+        let annotations = BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let overrides = Http01Overrides::of(&annotations, "shop");
+        challenges(&authorizations, &solvers, &no_labels(), &overrides)
+    };
+    let chosen = annotated(certwright_api::OVERRIDE_INGRESS_NAME, "front").unwrap();
+    let in_place = Http01Ingress { name: Some("front".to_owned()), ..Http01Ingress::default() };
+    assert_eq!(chosen[0].way, Way::Ingress(in_place));
+    assert!(matches!(chosen[1].way, Way::Record(_)));
+    let why = annotated(certwright_api::OVERRIDE_INGRESS_NAME, "a/b").unwrap_err();
+    assert_eq!(why.names().collect::<Vec<_>>(), ["a.test"], "dns-01 goes on");
+    assert!(why.to_string().ends_with("it must be the name of an object"), "{why}");
 }
 
 #[test]
@@ -208,7 +249,7 @@ fn an_authorization_that_ended_is_dead() {
 }
 
 fn refusal(authorizations: &[(String, Authorization)], solvers: &[Solver]) -> String {
-    challenges(authorizations, solvers, &no_labels()).unwrap_err().to_string()
+    challenges(authorizations, solvers, &no_labels(), &unchanged()).unwrap_err().to_string()
 }
 
 /// The authorization of `name`, pending, with challenges of the types `offered`.

@@ -25,8 +25,8 @@ use crate::caa::RelevantSet;
 use crate::deletion::Deletion;
 use crate::issuance::{
     CaaAnswer, Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned,
-    Leftovers, Memory, Next, Outcome, Report, Snapshot, State, Unseen, ValueCount, at_rest_until, last_step,
-    next_chore, next_step, failure_reasons,
+    Leftovers, Memory, Next, Outcome, Report, Snapshot, State, Unseen, ValueCount, at_rest_until,
+    failure_reasons, last_step, next_chore, next_step,
 };
 use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::SecretView;
@@ -318,12 +318,15 @@ impl World {
 
     fn look_at<S, T>(&self, secret: &SecretView, state: S, then: impl FnOnce(&Snapshot<'_>, S) -> T) -> T {
         let (wanted, labels) = (self.wanted(), BTreeMap::new());
+        let annotations = BTreeMap::new();
         let backup = self.backup.as_ref().map(view);
         let candidates = self.candidates();
         let seen = Snapshot {
             uid: UID,
             generation: self.generation,
             labels: &labels,
+            annotations: &annotations,
+            namespace: "shop",
             renew_request: self.renew_request.as_deref(),
             wanted: &wanted,
             claimed_by: self.claimed_by.as_deref(),
@@ -384,18 +387,16 @@ impl World {
                     // The issuer's new condition wakes waiting Certificates.
                     next = Turn::On;
                 }
+                Report::Failed { reason, .. } => {
+                    assert!(
+                        failure_reasons().any(|known| known == *reason),
+                        "{reason} is not counted from 0"
+                    );
+                }
                 _ => {}
-            }
-            if let Report::Failed { reason, .. } = &report {
-                assert!(failure_reasons().any(|known| known == *reason), "{reason} is not counted from 0");
             }
             self.reports.push(report);
         }
         Ok(next)
-    }
-
-    /// What was learned about the current order.
-    pub fn learned(&mut self) -> &mut Learned {
-        self.state.learn()
     }
 }

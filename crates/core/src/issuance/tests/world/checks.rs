@@ -5,6 +5,11 @@ use crate::conditions::condition;
 use crate::reissue::Due;
 
 impl World {
+    /// What was learned about the current order.
+    pub fn learned(&mut self) -> &mut Learned {
+        self.state.learn()
+    }
+
     pub fn check_nothing_is_left(&self) {
         assert_eq!(self.presented, None);
         assert!(self.next_key.is_none(), "a private key is left");
