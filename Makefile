@@ -1,5 +1,6 @@
 # The first run builds Kubernetes, etcd, ACME servers and Traefik from their pinned sources and keeps them in
-# the user's cache directory (CERTWRIGHT_CACHE): some 30 minutes on two cores. Later runs find them there.
+# the user's cache directory (CERTWRIGHT_CACHE): some 30 minutes on two cores. Later runs find them there. `make demo` builds a
+# few of them. As root on Debian, `make test` installs packages that are missing; with INSTALL=0 it names them, and fails.
 
 CARGO ?= cargo
 TARGET := $(or $(CARGO_TARGET_DIR),target)
@@ -7,6 +8,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # reason, what is tested always has the feature for traces; what is released has it not.
 BUILD := --workspace --features certwright/otlp
 CLUSTER := $(TARGET)/debug/cluster
+PROGRAMS := $(TARGET)/debug/programs
 # Integration tests mostly wait, so that one more of them than there are cores runs at a time.
 TEST_THREADS ?= 3
 
@@ -36,7 +38,7 @@ help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
-test: checks tools ## Check and test everything, on a real control plane
+test: packages checks tools ## Check and test everything, on a real control plane
 	$(MAKE) image IMAGE_PROFILE=quick
 	$(CARGO) test $(BUILD) --no-run
 	$(CARGO) test $(BUILD) --lib --bins
@@ -77,6 +79,11 @@ drawings: ## Draw docs/images anew, from docs/drawings
 		chmod 644 $$drawing; \
 	done
 
+.PHONY: packages
+packages: need-cargo ## Install the packages of Debian that the tests need; INSTALL=0 only names them
+	$(CARGO) build --quiet $(BUILD) --bin programs
+	$(PROGRAMS) packages
+
 .PHONY: tools
 tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers, Traefik
 	$(CARGO) build $(BUILD) --bin cluster
@@ -115,10 +122,31 @@ $(CYCLONEDX)/bin/cargo-cyclonedx:
 	@echo "Building cargo-cyclonedx $(CYCLONEDX_VERSION), once: some 2 minutes on two cores"
 	$(CARGO) install --quiet --locked --root $(CYCLONEDX) --version $(CYCLONEDX_VERSION) cargo-cyclonedx
 
+# Go builds the programs of the cluster while cargo builds the rest, in a profile of its own and without traces, which is faster.
+DEMO_BUILD := --quiet --profile demo --package certwright --package certwright-cluster --package certwright-programs
+
 .PHONY: demo
-demo: tools ## Issue a certificate in a new cluster, and keep it running; ONCE=1 ends it
-	$(CARGO) build $(BUILD) --bins
-	$(CLUSTER) demo
+demo: need-cargo ## Issue a certificate in a new cluster, and keep it running; ONCE=1 ends it; DEMO=cluster uses yours
+ifeq ($(DEMO),cluster)
+	@deploy/quickstart/try
+else
+	@$(MAKE) --no-print-directory demo-build
+	@$(TARGET)/demo/cluster demo
+endif
+
+.PHONY: recording
+recording: need-cargo demo-build ## Write the picture of the demo in the README anew
+	$(TARGET)/demo/cluster demo --recording docs/demo.svg
+
+.PHONY: demo-build demo-programs demo-binaries
+demo-build:
+	@echo "Building what is missing: the first time some 8 minutes on two cores, later nothing"
+	@$(CARGO) build $(DEMO_BUILD) --bin programs
+	@$(MAKE) --no-print-directory --jobs 2 demo-programs demo-binaries
+demo-programs:
+	@$(TARGET)/demo/programs demo
+demo-binaries:
+	@$(CARGO) build $(DEMO_BUILD) --bin certwright --bin cluster
 
 .PHONY: bench
 bench: need-cargo ## Measure the operator under load, RUNS times (3); SCENARIOS selects some
@@ -187,3 +215,5 @@ clean: ## Remove what cargo built; built tools stay in the cache
 need-cargo:
 	@command -v $(firstword $(CARGO)) >/dev/null || \
 		{ echo "cargo is missing: it builds Certwright. Get it from https://rustup.rs" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "A C compiler (cc) is missing: it builds the cryptographic library. Run \`apt-get install \
+	gcc libc6-dev\` on Debian or Ubuntu, \`dnf install gcc\` on Fedora, \`pacman -S gcc\` on Arch Linux, or \`apk add gcc musl-dev\` on Alpine" >&2; exit 1; }

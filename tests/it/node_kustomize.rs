@@ -1,10 +1,12 @@
-//! `deploy/base` on a node with real pods.
+//! The quickstart and `deploy/base` on a node with real pods.
 
+use std::fs;
 use std::time::Duration;
 
-use crate::common::helm::{root, run};
+use crate::common::helm::{objects, root, run};
+use crate::common::markdown::Page;
 use crate::common::{certificate, count, hold, issuer, revision, tls, wait_nothing_left};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use certwright_cluster::{
     Cluster, INGRESS_CONTROLLER_ADDRESS, IngressController, Node, Pebble, Proxy, TestNamespace,
 };
@@ -14,14 +16,21 @@ use tokio::task::spawn_blocking;
 const HANDOVER: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn the_kustomize_base_issues_through_its_pods_outlives_one_and_goes_without_a_trace() -> Result<()> {
+async fn the_quickstart_works_as_written_and_its_pods_outlive_one_and_go_without_a_trace() -> Result<()> {
     Node::with(async |node: &Node| {
         node.import_operator().await?;
-        let base = root().join("deploy/base").display().to_string();
-        run("kubectl", &["apply", "--kustomize", &base])?;
-        let rollout =
-            ["rollout", "status", "deployment/certwright", "--timeout=2m", "--namespace=certwright"];
-        run("kubectl", &rollout)?;
+        import_the_images(node).await?;
+        let (remove, issue) = commands()?;
+        for command in &issue {
+            let said = sh(command)?;
+            if command == "kubectl apply -k deploy/quickstart/pebble" {
+                name_the_services(node).await?;
+            }
+            if command.contains("openssl") {
+                ensure!(said.contains("Pebble Intermediate CA"), "{command}: {said}");
+            }
+        }
+        the_demo_uses_what_is_there()?;
 
         let web = TestNamespace::named(Cluster::from_env()?, "web").await?;
         let pebble = Pebble::builder().start(&node.cluster).await?;
@@ -41,13 +50,97 @@ async fn the_kustomize_base_issues_through_its_pods_outlives_one_and_goes_withou
         a_leader_that_is_killed_in_mid_challenge_loses_nothing(&web, &proxy).await?;
         wait_nothing_left(&web).await?;
 
-        run("kubectl", &["delete", "--kustomize", &base])?;
+        for command in &remove {
+            sh(command)?;
+        }
         let rest = ["get", "namespaces,clusterroles,clusterrolebindings,crds", "--output=name"];
         let rest = run("kubectl", &rest)?;
-        assert!(!rest.contains("certwright"), "it is all gone: {rest}");
+        assert!(!rest.contains("certwright") && !rest.contains("quickstart"), "it is all gone: {rest}");
         tls(&web, "b-tls").await.context("TLS Secrets stay").map(drop)
     })
     .await
+}
+
+/// The commands of the page, without those that choose how an image gets into a cluster: those that remove everything, and
+/// those before.
+fn commands() -> Result<(Vec<String>, Vec<String>)> {
+    let blocks = Page::read("docs/quickstart.md")?.blocks();
+    let shell = blocks.iter().filter(|block| block.mark == "sh");
+    let commands = shell.flat_map(|block| block.code.lines().map(str::to_owned));
+    let (remove, issue): (Vec<_>, Vec<_>) =
+        commands.partition(|command| command.starts_with("kubectl delete"));
+    ensure!(
+        issue.len() >= 5 && remove.len() == 2,
+        "the commands of docs/quickstart.md: {issue:?}, {remove:?}"
+    );
+    Ok((remove, issue))
+}
+
+/// Runs a command as a reader of the page does, in the repository.
+fn sh(command: &str) -> Result<String> {
+    run("sh", &["-c", &format!("cd {} && {command}", root().display())])
+}
+
+/// The images of the quickstart, made from the modules of which upstream makes them. Only upstream's have its digests.
+async fn import_the_images(node: &Node) -> Result<()> {
+    let modules = fs::read_to_string(root().join("tests/cluster/tools/kubernetes/go.mod"))?;
+    let objects = objects(&run("kubectl", &["kustomize", &quickstart()])?)?;
+    let images = objects
+        .iter()
+        .filter_map(|object| object.pointer("/spec/template/spec/containers/0/image")?.as_str());
+    let mut programs = Vec::new();
+    for image in images {
+        let (name, digest) = image.split_once('@').context("an image has a digest")?;
+        let (name, tag) = name.rsplit_once(':').context("an image has a tag")?;
+        let module = format!("github.com/letsencrypt/pebble/v2 v{tag}");
+        ensure!(
+            modules.lines().any(|line| line.trim().trim_end_matches(" // indirect") == module),
+            "{module} is built"
+        );
+        let program = name.strip_prefix("ghcr.io/letsencrypt/").context("an image is upstream's")?;
+        node.import_program(program, &format!("{name}@{digest}")).await?;
+        programs.push(program.to_owned());
+    }
+    assert_eq!(programs, ["pebble", "pebble-challtestsrv"]);
+    Ok(())
+}
+
+/// The node's pods ask a server that knows no Services, where a cluster has a DNS of its own.
+async fn name_the_services(node: &Node) -> Result<()> {
+    for service in ["pebble", "pebble-dns"] {
+        let get =
+            ["get", "service", service, "--namespace=certwright", "--output=jsonpath={.spec.clusterIP}"];
+        let address = run("kubectl", &get)?;
+        node.cluster.dns()?.set_a(&format!("{service}.certwright.svc"), &[&address]).await?;
+    }
+    Ok(())
+}
+
+/// `make demo DEMO=cluster` asks before it does anything; it does what the page says, but leaves an installation alone.
+fn the_demo_uses_what_is_there() -> Result<()> {
+    let without_consent = sh("deploy/quickstart/try < /dev/null");
+    let said = without_consent.err().context("nobody has agreed")?.to_string();
+    ensure!(said.contains("Set YES=1"), "{said}");
+    let said = sh("YES=1 deploy/quickstart/try")?;
+    for part in [
+        "The context test leads to",
+        "stays as it is",
+        "certificate.certwright.dev/www unchanged",
+        "CN=Pebble Root CA",
+    ] {
+        ensure!(said.replace(" = ", "=").contains(part), "{part:?} is not said: {said}");
+    }
+    let script = fs::read_to_string(root().join("deploy/quickstart/try"))?;
+    let changes =
+        |command: &&String| ["kubectl apply", "kubectl wait"].iter().any(|verb| command.starts_with(verb));
+    for command in commands()?.1.iter().filter(changes) {
+        ensure!(script.contains(command.as_str()), "deploy/quickstart/try does not run {command}");
+    }
+    Ok(())
+}
+
+fn quickstart() -> String {
+    root().join("deploy/quickstart").display().to_string()
 }
 
 /// The command line in the operator's own pod sees what the cluster sees: while a challenge for `b` is presented, something

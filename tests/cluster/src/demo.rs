@@ -1,6 +1,10 @@
 //! `cluster demo`: issues a certificate step by step, with external account binding.
 
+mod escapes;
+mod recording;
+
 use std::{
+    cell::RefCell,
     collections::BTreeMap,
     fs,
     future::pending,
@@ -15,18 +19,34 @@ use certwright_cluster::{
     ADDRESS, Cluster, Operator, Pebble, TestNamespace, control_plane,
     forward::{accept_inside, api_socket},
 };
+use clap::Args;
 use serde_json::{Value, json};
 use x509_parser::prelude::{GeneralName, Pem, X509Certificate};
 
+use self::{
+    escapes::{paint, plain},
+    recording::{Line, picture},
+};
 use crate::exec::start_cluster;
 
 const NAMESPACE: &str = "demo";
 const PEBBLE_PORT: u16 = 14_000;
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Issues a certificate; then ends if `once`, or keeps the cluster running until it is killed. The API server listens on
-/// `api_port` of this machine.
-pub async fn run(state: &Path, api_port: u16, once: bool) -> Result<i32> {
+/// What the demo does at its end.
+#[derive(Clone, Debug, Args)]
+pub struct Wanted {
+    /// End once the certificate is issued.
+    #[arg(long, env = "ONCE", value_parser = clap::builder::FalseyValueParser::new())]
+    once: bool,
+    /// Write what it has shown as a picture (SVG), and end.
+    #[arg(long)]
+    recording: Option<PathBuf>,
+}
+
+/// Issues a certificate; then ends, or keeps the cluster running until it is killed. The API server listens on `api_port` of this
+/// machine.
+pub async fn run(state: &Path, api_port: u16, wanted: &Wanted) -> Result<i32> {
     let mut story = Story::new();
     let running = start_cluster(state).await?;
     let description = running.description.clone();
@@ -70,7 +90,12 @@ pub async fn run(state: &Path, api_port: u16, once: bool) -> Result<i32> {
     let name = text(&certificate, "/spec/secretName")?;
     let issued = namespace.get(&format!("secret/{name}")).await?.context("Ready, but there is no Secret")?;
     story.show(name, &issued)?;
-    if once {
+    if let Some(file) = &wanted.recording {
+        fs::write(file, picture("make demo", &story.said.borrow()))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        return Ok(0);
+    }
+    if wanted.once {
         return Ok(0);
     }
 
@@ -91,17 +116,23 @@ pub async fn run(state: &Path, api_port: u16, once: bool) -> Result<i32> {
 struct Story {
     start: Instant,
     colours: bool,
+    said: RefCell<Vec<Line>>,
 }
 
 impl Story {
     fn new() -> Self {
         let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        Self { start: Instant::now(), colours }
+        Self { start: Instant::now(), colours, said: RefCell::default() }
     }
 
     fn tell(&self, subject: &str, what: &str) {
-        let subject = self.paint("1", &format!("{subject:<12}"));
-        println!("{:>5.1} s  {subject}  {what}", self.start.elapsed().as_secs_f32());
+        let subject = paint("1", &format!("{subject:<12}"));
+        self.say(format!("{:>5.1} s  {subject}  {what}", self.start.elapsed().as_secs_f32()));
+    }
+
+    fn say(&self, line: String) {
+        println!("{}", if self.colours { line.clone() } else { plain(&line) });
+        self.said.borrow_mut().push(Line { seconds: self.start.elapsed().as_secs_f32(), text: line });
     }
 
     fn applied(&self, object: &Value, what: &str) {
@@ -123,7 +154,7 @@ impl Story {
                 let line = format!("{of}={status}  {reason}: {message}");
                 if told.borrow_mut().insert(of.to_owned(), line.clone()).as_ref() != Some(&line) {
                     let colour = if (of, status) == ("Ready", "True") { "32" } else { "33" };
-                    self.tell(kind, &self.paint(colour, &line));
+                    self.tell(kind, &paint(colour, &line));
                 }
             }
             told.borrow().get("Ready").is_some_and(|line| line.starts_with("Ready=True"))
@@ -139,15 +170,11 @@ impl Story {
         let chain = BASE64_STANDARD.decode(text(secret, "/data/tls.crt")?)?;
         let chain: Vec<Pem> = Pem::iter_from_buffer(&chain).collect::<Result<_, _>>()?;
         let leaf = chain.first().context("no certificate in tls.crt")?.parse_x509()?;
-        println!();
+        self.say(String::new());
         for (field, value) in facts(&leaf, chain.len())? {
-            println!("         {}  {value}", self.paint("1", &format!("{field:<12}")));
+            self.say(format!("         {}  {value}", paint("1", &format!("{field:<12}"))));
         }
         Ok(())
-    }
-
-    fn paint(&self, colour: &str, text: &str) -> String {
-        if self.colours { format!("\x1b[{colour}m{text}\x1b[0m") } else { text.into() }
     }
 }
 

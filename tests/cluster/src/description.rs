@@ -20,6 +20,7 @@ pub struct Description {
     /// Directory with `ca.crt` and `ca.key` of the authority that signed every server's certificate.
     pub ca: PathBuf,
     /// The programs built for the tests.
+    #[serde(with = "directories")]
     pub tools: Tools,
     /// The DNS server's address.
     pub dns: SocketAddr,
@@ -49,5 +50,22 @@ impl Description {
         let path = self.state.join("cluster.json");
         fs::write(&path, serde_json::to_vec_pretty(self)?)?;
         Ok(path)
+    }
+}
+
+/// What builds programs knows nothing of formats, so that it is soon compiled.
+mod directories {
+    use std::path::PathBuf;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::tools::Tools;
+
+    pub(super) fn serialize<S: Serializer>(tools: &Tools, to: S) -> Result<S::Ok, S::Error> {
+        tools.directories().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Tools, D::Error> {
+        Vec::<PathBuf>::deserialize(from).map(Tools::in_directories)
     }
 }

@@ -67,7 +67,7 @@ async fn start(state: &Path, node: bool, capacity: Capacity) -> Result<Running> 
     if node {
         sandbox::set_up_node(state)?;
     }
-    let tools = Tools::build()?;
+    let tools = Tools::built()?;
     let ca = TestCa::create(state)?;
     let (control_plane, dns_server) =
         tokio::join!(ControlPlane::start(&tools, &ca, state, capacity), dns::start(&tools, state));

@@ -15,14 +15,14 @@ pub mod dns;
 pub mod forward;
 pub mod gateway_api;
 pub mod node;
-pub mod packages;
 pub mod ports;
 pub mod process;
 pub mod proxy;
 pub mod router;
 pub mod sandbox;
-pub mod tools;
 pub mod venv;
+
+pub use certwright_programs::{needs, packages, tools};
 
 mod acme2certifier;
 mod api_service;

@@ -11,7 +11,7 @@ use anyhow::Result;
 use certwright_cluster::{
     forward::{accept_outside, api_socket},
     gateway_api::definitions,
-    packages,
+    needs::Needs,
     sandbox::{self, StateDir},
     tools::Tools,
     venv,
@@ -46,11 +46,8 @@ enum Task {
         command: Vec<OsString>,
     },
     /// Issue a certificate in a new cluster, showing each step, and keep the cluster until Ctrl-C.
-    Demo {
-        /// End once the certificate is issued.
-        #[arg(long, env = "ONCE", value_parser = clap::builder::FalseyValueParser::new())]
-        once: bool,
-    },
+    /// Issue a certificate in a new cluster, showing each step, and keep the cluster until Ctrl-C.
+    Demo(demo::Wanted),
     /// Measure what certificates cost in time, writes, ACME requests, processor time and memory.
     Bench(bench::Wanted),
     /// Measure what the operator costs with tens of thousands of Certificates.
@@ -71,29 +68,21 @@ fn run() -> Result<i32> {
     let arguments = Arguments::parse();
     match (arguments.inside, arguments.task) {
         (_, Task::Tools) => {
-            let needs = [
-                packages::BASE,
-                packages::INGRESS_CONTROLLER,
-                packages::NAME_SERVERS,
-                packages::MONITORING,
-                packages::NODE,
-                packages::DOCUMENTATION,
-            ]
-            .concat();
-            packages::ensure_installed(&needs.iter().collect::<Vec<_>>())?;
+            let needs = Needs::tests();
+            needs.provide_packages()?;
             venv::install()?;
             definitions::install()?;
-            Tools::build().map(|_| 0)
+            Tools::build(&needs.programs).map(|_| 0)
         }
         // Ctrl-C is the normal end of a demo.
-        (None, Task::Demo { once: false }) => outside().map(|code| if code == 130 { 0 } else { code }),
-        (None, _) => outside(),
+        (None, task @ Task::Demo(_)) => outside(&task.needs()).map(|code| if code == 130 { 0 } else { code }),
+        (None, task) => outside(&task.needs()),
         (Some(_), _) if std::process::id() == 1 => sandbox::be_init(),
         (Some(state), task) => tokio::runtime::Runtime::new()?.block_on(async {
             match task {
                 Task::Tools => Ok(0),
                 Task::Exec { node, command } => exec::run(&state, node, command).await,
-                Task::Demo { once } => demo::run(&state, arguments.api_port, once).await,
+                Task::Demo(wanted) => demo::run(&state, arguments.api_port, &wanted).await,
                 Task::BenchScale(wanted) => bench_scale::run(&state, &wanted).await,
                 Task::Bench(wanted) => bench::run(&state, &wanted).await,
             }
@@ -101,10 +90,20 @@ fn run() -> Result<i32> {
     }
 }
 
+impl Task {
+    fn needs(&self) -> Needs {
+        match self {
+            Self::Tools => Needs::tests(),
+            Self::Exec { .. } => Needs::tests_after_tools(),
+            Self::Demo(_) => Needs::demo(),
+            Self::Bench(_) | Self::BenchScale(_) => Needs::bench(),
+        }
+    }
+}
+
 /// Creates a directory for the run, enters new namespaces and runs the task there.
-fn outside() -> Result<i32> {
-    packages::ensure_installed(&packages::BASE.iter().collect::<Vec<_>>())?;
-    Tools::build()?;
+fn outside(needs: &Needs) -> Result<i32> {
+    needs.provide()?;
     let state = StateDir::create()?;
     // On the main thread: the kernel ends the child with the thread that started it.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail, ensure};
 use futures::FutureExt;
 use tokio::{process::Command, sync::Mutex};
 
-use crate::{Cluster, process};
+use crate::{Cluster, description::Description, process};
 
 pub mod machine;
 
@@ -68,6 +68,13 @@ impl Node {
     /// Loads the image of the DNS provider webhook, `certwright-dns:<version>`, which `make image` wrote as well.
     pub async fn import_dns(&self) -> Result<()> {
         self.import(&archive_of("certwright-dns")?).await
+    }
+
+    /// Loads an image with a program that was built for the tests, under this name.
+    pub async fn import_program(&self, program: &str, name: &str) -> Result<()> {
+        let Description { tools, state, .. } = &self.cluster.description;
+        self.import(&machine::write_image(tools, state, program)?).await?;
+        self.tag(&format!("docker.io/library/{program}:1"), name).await
     }
 
     async fn import(&self, archive: &Path) -> Result<()> {

@@ -12,8 +12,9 @@ use std::{
     process::{Command, ExitStatus},
 };
 
-use anyhow::{Context, Result, bail, ensure};
-use rustix::process::{WaitOptions, geteuid, wait};
+use anyhow::{Context, Result, ensure};
+use certwright_programs::namespaces;
+use rustix::process::{WaitOptions, wait};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -89,7 +90,7 @@ pub async fn run_inside(arguments: Vec<OsString>) -> Result<i32> {
     // If the parent dies, `unshare` must die, too, and then the first process inside.
     let mut child = tokio::process::Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "unshare"])
-        .args(unshare_flags()?)
+        .args(namespaces::flags()?)
         .arg("--")
         .arg(env::current_exe()?)
         .args(arguments)
@@ -112,39 +113,6 @@ pub async fn run_inside(arguments: Vec<OsString>) -> Result<i32> {
 /// An exit code in the form that shells use.
 pub fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default())
-}
-
-fn unshare_flags() -> Result<Vec<&'static str>> {
-    let mut flags = vec!["--net", "--mount", "--pid", "--fork", "--kill-child"];
-    if !geteuid().is_root() {
-        flags.push("--map-root-user");
-    }
-    let with_proc: Vec<_> = flags.iter().copied().chain(["--mount-proc"]).collect();
-    if try_unshare(&with_proc)?.is_none() {
-        return Ok(with_proc);
-    }
-    let Some(error) = try_unshare(&flags)? else {
-        eprintln!(
-            "This machine does not allow mounting /proc: CPU time and memory of operators cannot be read."
-        );
-        return Ok(flags);
-    };
-    bail!(
-        "cannot make network, mount and process namespaces: {}. Run as root, or allow unprivileged user namespaces \
-         (sysctl kernel.unprivileged_userns_clone=1, kernel.apparmor_restrict_unprivileged_userns=0)",
-        error.trim()
-    )
-}
-
-/// The error of `unshare` with these flags, if any.
-fn try_unshare(flags: &[&str]) -> Result<Option<String>> {
-    let output = Command::new("unshare")
-        .args(flags)
-        .arg("true")
-        .env("PATH", packages::search_path())
-        .output()
-        .context("cannot start unshare")?;
-    Ok((!output.status.success()).then(|| String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
 /// The first process inside: starts this program again with the same arguments, and reaps orphans until it ends. Returns its exit

@@ -3,7 +3,11 @@
 //! Everything that they write is below `/run`, `/var/lib` and `/var/log`, which belong to the run and disappear with it. Their
 //! logs are in the run's directory.
 
-use std::{fs, path::Path, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use certwright_image::{File, Image, Program};
@@ -27,6 +31,7 @@ pub const NODE: &str = "node";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const CNI_PLUGINS: &str = "/usr/lib/cni";
 const CNI_CONFIG: &str = "/run/cni";
+/// The program in the sandbox container of every pod.
 const PAUSE: &str = "pause";
 const PAUSE_IMAGE: &str = "docker.io/library/pause:1";
 
@@ -46,12 +51,12 @@ impl Machine {
             geteuid().is_root(),
             "a node with pods needs root: its pods have users and control groups of their own"
         );
-        packages::ensure_installed(&packages::NODE.iter().collect::<Vec<_>>())?;
+        packages::ensure_present(&packages::NODE.iter().collect::<Vec<_>>())?;
         let (tools, state) = (&cluster.description.tools, cluster.description.state.as_path());
         let logs = state.join("logs");
 
         let containerd = start_containerd(tools, state).await?;
-        import(tools, &write_pause(tools, state)?).await?;
+        import(tools, &write_image(tools, state, PAUSE)?).await?;
         let resolver = ResolverBuilder::default().start(cluster).await?;
         let kubelet = Process::start("kubelet", kubelet(cluster, resolver.ip())?, &logs)?;
         let scheduler = Process::start("kube-scheduler", scheduler(cluster)?, &logs)?;
@@ -149,19 +154,19 @@ fn pod_network() -> String {
     .to_string()
 }
 
-/// The image of the sandbox container of every pod.
-fn write_pause(tools: &Tools, state: &Path) -> Result<std::path::PathBuf> {
-    let program = Program::new(fs::read(tools.program(PAUSE)?)?)?;
-    let archive = state.join("pause.tar");
+/// Writes an archive with the image `<program>:1`, which has nothing but this program.
+pub fn write_image(tools: &Tools, state: &Path, name: &str) -> Result<PathBuf> {
+    let program = Program::new(fs::read(tools.program(name)?)?)?;
+    let archive = state.join(format!("{name}.tar"));
     let image = Image {
-        name: PAUSE.into(),
+        name: name.into(),
         tag: "1".into(),
         architecture: program.architecture,
-        entrypoint: vec![format!("/{PAUSE}")],
+        entrypoint: vec![format!("/{name}")],
         user: "65535:65535".into(),
         labels: Default::default(),
         created: 0,
-        files: vec![File::program(PAUSE, program.content)],
+        files: vec![File::program(name, program.content)],
     };
     image.write(&archive)?;
     Ok(archive)
