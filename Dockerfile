@@ -1,6 +1,6 @@
 # The same images as `make image` writes without Docker, up to timestamps:
-#   docker build --tag certwright:0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" .
-#   docker build --tag certwright-dns:0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" --target certwright-dns .
+#   docker build --tag ghcr.io/certwright/certwright:0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" .
+#   docker build --tag ghcr.io/certwright/certwright-dns:0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" --target certwright-dns .
 FROM rust:1.95-bookworm AS build
 WORKDIR /sources
 COPY . .
@@ -25,6 +25,7 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Certwright DNS" \
       org.opencontainers.image.description="DNS provider webhook for Certwright and cert-manager" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/certwright/certwright" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /certwright-dns /
@@ -37,6 +38,7 @@ ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Certwright" \
       org.opencontainers.image.description="Keeps TLS Secrets filled with certificates from any ACME CA" \
       org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.source="https://github.com/certwright/certwright" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
 COPY --from=build /certwright /

@@ -9,8 +9,8 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 BUILD := --workspace --features certwright/otlp
 CLUSTER := $(TARGET)/debug/cluster
 PROGRAMS := $(TARGET)/debug/programs
-# Integration tests mostly wait, so that one more of them than there are cores runs at a time.
-TEST_THREADS ?= 3
+# Integration tests mostly wait, so that more of them run at a time than there are cores.
+TEST_THREADS ?= 4
 
 CACHE := $(or $(CERTWRIGHT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/certwright)
 DENY_VERSION := 0.20.2
@@ -22,10 +22,16 @@ CYCLONEDX := $(CACHE)/cargo/cargo-cyclonedx-$(CYCLONEDX_VERSION)
 MUTANTS_VERSION := 27.1.0
 MUTANTS := $(CACHE)/cargo/cargo-mutants-$(MUTANTS_VERSION)
 
-# `make image IMAGE_PROFILE=quick` leaves out all optimization.
+# `make image IMAGE_PROFILE=quick` leaves out all optimization; ARCH="amd64 arm64" makes one image for both.
 IMAGE_PROFILE ?= release
-IMAGE_TARGET ?= $(shell rustc --print host-tuple)
-IMAGE_SOURCE ?=
+HOST_TARGET := $(shell rustc --print host-tuple)
+HOST_ARCH := $(subst aarch64,arm64,$(subst x86_64,amd64,$(firstword $(subst -, ,$(HOST_TARGET)))))
+ARCH ?= $(HOST_ARCH)
+target-amd64 := x86_64-unknown-linux-gnu
+target-arm64 := aarch64-unknown-linux-gnu
+# Debian's C compilers for other machines than this one.
+compiler-amd64 := x86_64-linux-gnu-gcc
+compiler-arm64 := aarch64-linux-gnu-gcc
 # What the images are made from. tests/it/image.rs reads this line, too.
 IMAGE_INPUTS := Cargo.lock Cargo.toml LICENSE Makefile crates deploy/base/rbac.yaml deploy/certificate-signing-requests/rbac.yaml docs/troubleshooting.md image src webhooks
 VERSION := $(shell sed -n '/^version = /{ s/.*"\(.*\)"/\1/p; q }' Cargo.toml)
@@ -35,17 +41,40 @@ IMAGES := $(TARGET)/image
 
 .PHONY: help
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: packages checks tools ## Check and test everything, on a real control plane
 	$(MAKE) image IMAGE_PROFILE=quick
 	$(CARGO) test $(BUILD) --no-run
+	$(MAKE) units
+	$(CLUSTER) exec -- $(INTEGRATION) --test-threads $(TEST_THREADS)
+
+.PHONY: units
+units: need-cargo ## Run the unit tests, and nothing else
 	$(CARGO) test $(BUILD) --lib --bins
-	$(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --no-fail-fast --test '*' -- --test-threads $(TEST_THREADS)
+
+INTEGRATION := $(CARGO) test --offline $(BUILD) --no-fail-fast --test '*' --
+
+# Each test is in one of the parts, as its name decides.
+.PHONY: shard
+shard: tools ## Run the part SHARD of the integration tests, such as 2/4, and nothing else
+	$(MAKE) image IMAGE_PROFILE=quick
+	$(CARGO) test $(BUILD) --no-run
+	names=$$($(INTEGRATION) --list --format terse | $(CLUSTER) shard $(SHARD)) && \
+	$(CLUSTER) exec -- $(INTEGRATION) --test-threads $(TEST_THREADS) --exact $$names
+
+# Not part of `make test`: it needs Rust's library for arm64, which only rustup has, and builds everything once more.
+.PHONY: test-arm64
+test-arm64: tools ## Build the images for both kinds of processor, and issue a certificate with the one for arm64, emulated
+	@command -v qemu-aarch64 >/dev/null || \
+		{ echo "qemu-aarch64 is missing: it emulates arm64. On Debian, get it by \`apt-get install qemu-user\`" >&2; exit 1; }
+	$(MAKE) image IMAGE_PROFILE=quick ARCH="amd64 arm64"
+	$(CARGO) test $(BUILD) --no-run --test it
+	$(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test it -- arm64:: --ignored --nocapture
 
 .PHONY: checks
-checks: need-cargo deny docs ## Check formatting, lints, dependencies, and that the book and the API documentation build
+checks: need-cargo deny docs workflows ## Check formatting, lints, dependencies, and that the book and the API documentation build
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy $(BUILD) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(BUILD) --no-deps
@@ -57,6 +86,39 @@ deny: need-cargo $(DENY)/bin/cargo-deny ## Check what the dependencies are: lice
 $(DENY)/bin/cargo-deny:
 	@echo "Building cargo-deny $(DENY_VERSION), once: some 4 minutes on two cores"
 	$(CARGO) install --quiet --locked --root $(DENY) --version $(DENY_VERSION) cargo-deny
+
+# In the cache by their pins, like the tools of the tests.
+LINT := $(CACHE)/lint/$(shell cat tests/lint/* | sha256sum | cut -c1-12)
+
+.PHONY: workflows
+workflows: $(LINT)/actionlint $(LINT)/python/installed ## Check the workflows, the forms, and what updates dependencies
+	$(LINT)/actionlint -shellcheck $(LINT)/python/bin/shellcheck -pyflakes=
+	$(LINT)/python/bin/zizmor --offline --no-progress --quiet .github
+	$(LINT)/python/bin/shellcheck --external-sources .ci/run release/check release/krew release/notes
+	$(LINT)/python/bin/check-jsonschema --builtin-schema vendor.renovate renovate.json
+	$(LINT)/python/bin/check-jsonschema --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml \
+		.github/ISSUE_TEMPLATE/feature.yml
+	$(LINT)/python/bin/check-jsonschema --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+
+$(LINT)/actionlint:
+	cd tests/lint && CGO_ENABLED=0 go build -trimpath -o $(abspath $@) github.com/rhysd/actionlint/cmd/actionlint
+
+$(LINT)/govulncheck:
+	cd tests/lint && CGO_ENABLED=0 go build -trimpath -o $(abspath $@) golang.org/x/vuln/cmd/govulncheck
+
+$(LINT)/python/installed:
+	rm -rf $(@D)
+	python3 -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --requirement tests/lint/requirements.txt
+	touch $@
+
+# Not part of `make test`: it downloads the databases, and a new entry must not fail what did not change.
+.PHONY: advisories
+advisories: need-cargo $(DENY)/bin/cargo-deny $(LINT)/govulncheck ## Look up known vulnerabilities of what is built, and of the tests' tools
+	$(DENY)/bin/cargo-deny --all-features check advisories
+	for module in tests/cluster/tools/*/go.mod; do \
+		$(LINT)/govulncheck -C $$(dirname $$module) -scan module || exit 1; \
+	done
 
 # mdBook tells what is wrong with a page by a warning and ends well; here that is an error. tests/it/book.rs follows the links.
 .PHONY: docs
@@ -93,24 +155,52 @@ tools: need-cargo ## Build what the tests need: Kubernetes, etcd, ACME servers, 
 # free of this machine's paths, since they would change it. What it depends on is built once for a Cargo.lock and a compiler.
 IMAGE_BUILD = $(CACHE)/image/$(shell { rustc --version --verbose; cat Cargo.lock; } | sha256sum | cut -c1-12)
 
+# Archives for other processors than this machine's have them in their names: certwright-0.1.0-oci-amd64-arm64.tar.
+IMAGE_OTHERS := $(filter-out $(HOST_ARCH),$(ARCH))
+empty :=
+IMAGE_SUFFIX := $(if $(IMAGE_OTHERS),-$(subst $(empty) $(empty),-,$(strip $(ARCH))))
+
 .PHONY: image
-image: need-cargo $(CYCLONEDX)/bin/cargo-cyclonedx ## Write the images, OCI archives, without Docker
+image: need-cargo $(IMAGE_OTHERS:%=need-%) $(CYCLONEDX)/bin/cargo-cyclonedx ## Write the images, OCI archives, without Docker
 	RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/cargo" \
-		$(CARGO) build --target-dir $(IMAGE_BUILD) --profile $(IMAGE_PROFILE) --locked --target $(IMAGE_TARGET) \
+		$(CARGO) build --target-dir $(IMAGE_BUILD) --profile $(IMAGE_PROFILE) --locked \
+		$(foreach arch,$(ARCH),--target $(target-$(arch))) \
+		$(foreach arch,$(IMAGE_OTHERS),--config 'target.$(target-$(arch)).linker="$(compiler-$(arch))"') \
 		--package certwright --bin certwright --package certwright-dns --bin certwright-dns
 	$(CARGO) build $(BUILD) --bins
 	mkdir -p $(IMAGES)
-	$(of-last-commit) $(CYCLONEDX)/bin/cargo-cyclonedx cyclonedx --quiet --format json --target $(IMAGE_TARGET) \
-		--override-filename certwright-sbom
-	sed 's|$(CURDIR)|/certwright|g' certwright-sbom.json > $(IMAGES)/certwright-$(VERSION).cdx.json
-	sed 's|$(CURDIR)|/certwright|g' webhooks/dns/certwright-sbom.json > $(IMAGES)/certwright-dns-$(VERSION).cdx.json
+	for platform in $(foreach arch,$(ARCH),$(arch):$(target-$(arch))); do \
+		$(of-last-commit) $(CYCLONEDX)/bin/cargo-cyclonedx cyclonedx --quiet --format json --target $${platform#*:} \
+			--override-filename certwright-sbom && \
+		for bill in .:certwright webhooks/dns:certwright-dns; do \
+			sed 's|$(CURDIR)|/certwright|g' $${bill%:*}/certwright-sbom.json \
+				> $(IMAGES)/$${bill#*:}-$(VERSION)-$${platform%:*}.cdx.json || exit 1; \
+		done || exit 1; \
+	done
 	rm -f certwright-sbom.json */certwright-sbom.json */*/certwright-sbom.json
 	for program in certwright certwright-dns; do \
 		$(of-last-commit) $(TARGET)/debug/certwright-image write $$program --version $(VERSION) \
-			--output $(IMAGES)/$$program-$(VERSION)-oci.tar --sbom $(IMAGES)/$$program-$(VERSION).cdx.json \
-			--program $(IMAGE_BUILD)/$(IMAGE_TARGET)/$(IMAGE_PROFILE)/$$program \
-			--revision "$(image-revision)" $(if $(IMAGE_SOURCE),--source $(IMAGE_SOURCE)) || exit 1; \
+			--output $(IMAGES)/$$program-$(VERSION)-oci$(IMAGE_SUFFIX).tar --revision "$(image-revision)" \
+			$(foreach arch,$(ARCH),--program $(IMAGE_BUILD)/$(target-$(arch))/$(IMAGE_PROFILE)/$$program \
+				--sbom $(IMAGES)/$$program-$(VERSION)-$(arch).cdx.json) || exit 1; \
 	done
+
+# The command line for people's own machines: the operator's program, as in the image, or one that was built for macOS.
+CLI_PROGRAM ?= $(IMAGE_BUILD)/$(target-$(ARCH))/$(IMAGE_PROFILE)/certwright
+CLI_OS ?= linux
+
+.PHONY: archive
+archive: need-cargo ## Write CLI_PROGRAM, built before by `make image ARCH=…`, as an archive for CLI_OS and ARCH
+	mkdir -p $(IMAGES)
+	$(of-last-commit) $(CARGO) run --quiet --package certwright-image -- archive --program $(CLI_PROGRAM) \
+		--output $(IMAGES)/certwright-v$(VERSION)-$(CLI_OS)-$(ARCH).tar.gz
+
+.PHONY: need-amd64 need-arm64
+need-amd64 need-arm64: need-%:
+	@command -v $(compiler-$*) >/dev/null || \
+		{ echo "$(compiler-$*) is missing: it builds AWS-LC for $*. On Debian, get it by" \
+		"\`apt-get install $(subst _,-,gcc-$(compiler-$*:-gcc=)) libc6-dev-$*-cross\`" >&2; exit 1; }
+	@test -d "$$(rustc --print target-libdir --target $(target-$*))" || rustup target add $(target-$*)
 
 # The commit, and whether what the images are made from has been changed since.
 image-revision = $$(git rev-parse HEAD)$$(test -z "$$(git status --porcelain -- $(IMAGE_INPUTS))" || echo -dirty)
@@ -169,8 +259,8 @@ FUZZ_FLAGS := -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 .PHONY: fuzz
 fuzz: need-cargo ## Fuzz what reads from outside: FUZZ_SECONDS for each target, or FUZZ_TARGET alone
 	RUSTFLAGS="$(FUZZ_FLAGS)" CARGO_PROFILE_DEV_OPT_LEVEL=1 \
-		$(CARGO) build --package certwright-fuzz --features libfuzzer --target $(IMAGE_TARGET)
-	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(abspath $(TARGET))/$(IMAGE_TARGET)/debug/certwright-fuzz \
+		$(CARGO) build --package certwright-fuzz --features libfuzzer --target $(HOST_TARGET)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) fuzz/run $(abspath $(TARGET))/$(HOST_TARGET)/debug/certwright-fuzz \
 		$(abspath $(TARGET))/fuzz $(FUZZ_TARGET)
 
 # What survives shows a test that is missing, or a reason that is missing in .cargo/mutants.toml.

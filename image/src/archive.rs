@@ -18,14 +18,12 @@ use crate::layer::{self, File};
 /// By this annotation containerd and Docker know the whole name of an image in an archive.
 const ANNOTATION_IMAGE_NAME: &str = "io.containerd.image.name";
 
-/// An image of one layer.
+/// An image, for one kind of processor or several.
 pub struct Image {
-    /// What it is called, such as `certwright`.
+    /// Its whole name, with the registry, such as `ghcr.io/certwright/certwright`.
     pub name: String,
     /// Its tag, such as `0.1.0`.
     pub tag: String,
-    /// The processors that it is for.
-    pub architecture: Arch,
     /// The program that runs, with its arguments.
     pub entrypoint: Vec<String>,
     /// User and group that it runs as, such as `65532:65532`.
@@ -34,6 +32,14 @@ pub struct Image {
     pub labels: BTreeMap<String, String>,
     /// Unix time, in seconds, of everything in it.
     pub created: u64,
+    /// One for each kind of processor.
+    pub variants: Vec<Variant>,
+}
+
+/// What an image has for one kind of processor: one layer.
+pub struct Variant {
+    /// The processors that it is for.
+    pub architecture: Arch,
     /// What is in it.
     pub files: Vec<File>,
 }
@@ -42,12 +48,22 @@ impl Image {
     /// Writes it. The same image makes the same bytes.
     pub fn write(&self, path: &Path) -> Result<()> {
         let mut blobs = Blobs::default();
-        let manifest = self.manifest(&mut blobs)?;
-        let index = ImageIndexBuilder::default()
-            .schema_version(SCHEMA_VERSION)
-            .media_type(MediaType::ImageIndex)
-            .manifests(vec![manifest])
-            .build()?;
+        let mut manifests = Vec::new();
+        for variant in &self.variants {
+            manifests.push(self.manifest(variant, &mut blobs)?);
+        }
+        // The name belongs to one descriptor: that of the only manifest, or of the index of all.
+        let mut named = match <[Descriptor; 1]>::try_from(manifests) {
+            Ok([manifest]) => manifest,
+            Err(manifests) => blobs.add(MediaType::ImageIndex, index(manifests)?)?,
+        };
+        named.set_annotations(Some(
+            [
+                (ANNOTATION_REF_NAME.to_owned(), self.tag.clone()),
+                (ANNOTATION_IMAGE_NAME.to_owned(), format!("{}:{}", self.name, self.tag)),
+            ]
+            .into(),
+        ));
         let layout = OciLayoutBuilder::default().image_layout_version("1.0.0").build()?;
 
         let mut archive = tar::Builder::new(Vec::new());
@@ -57,7 +73,7 @@ impl Image {
         for (digest, content) in &blobs.0 {
             file(&format!("blobs/sha256/{digest}"), content)?;
         }
-        file("index.json", &json(serde_json::to_value(&index)?)?)?;
+        file("index.json", &index(vec![named])?)?;
         file("oci-layout", &json(serde_json::to_value(&layout)?)?)?;
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
@@ -66,10 +82,11 @@ impl Image {
     }
 
     /// Adds layer, configuration and manifest, and describes the last.
-    fn manifest(&self, blobs: &mut Blobs) -> Result<Descriptor> {
-        let tar = layer::tar(&self.files, self.created)?;
+    fn manifest(&self, variant: &Variant, blobs: &mut Blobs) -> Result<Descriptor> {
+        let tar = layer::tar(&variant.files, self.created)?;
         let layer = blobs.add(MediaType::ImageLayerGzip, layer::gzip(&tar)?)?;
-        let config = blobs.add(MediaType::ImageConfig, self.configuration(&tar)?)?;
+        let config = self.configuration(&variant.architecture, &tar)?;
+        let config = blobs.add(MediaType::ImageConfig, config)?;
         let manifest = ImageManifestBuilder::default()
             .schema_version(SCHEMA_VERSION)
             .media_type(MediaType::ImageManifest)
@@ -78,20 +95,13 @@ impl Image {
             .annotations(self.labels.clone().into_iter().collect::<std::collections::HashMap<_, _>>())
             .build()?;
         let mut manifest = blobs.add(MediaType::ImageManifest, json(serde_json::to_value(&manifest)?)?)?;
-        manifest.set_annotations(Some(
-            [
-                (ANNOTATION_REF_NAME.to_owned(), self.tag.clone()),
-                (ANNOTATION_IMAGE_NAME.to_owned(), format!("docker.io/library/{}:{}", self.name, self.tag)),
-            ]
-            .into(),
-        ));
         let platform =
-            PlatformBuilder::default().architecture(self.architecture.clone()).os(Os::Linux).build()?;
+            PlatformBuilder::default().architecture(variant.architecture.clone()).os(Os::Linux).build()?;
         manifest.set_platform(Some(platform));
         Ok(manifest)
     }
 
-    fn configuration(&self, layer: &[u8]) -> Result<Vec<u8>> {
+    fn configuration(&self, architecture: &Arch, layer: &[u8]) -> Result<Vec<u8>> {
         let config = ConfigBuilder::default()
             .user(self.user.clone())
             .entrypoint(self.entrypoint.clone())
@@ -104,13 +114,22 @@ impl Image {
         let created = Timestamp::from_second(i64::try_from(self.created)?)?;
         let configuration = ImageConfigurationBuilder::default()
             .created(created.to_string())
-            .architecture(self.architecture.clone())
+            .architecture(architecture.clone())
             .os(Os::Linux)
             .config(config)
             .rootfs(root)
             .build()?;
         json(serde_json::to_value(&configuration)?)
     }
+}
+
+fn index(manifests: Vec<Descriptor>) -> Result<Vec<u8>> {
+    let index = ImageIndexBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageIndex)
+        .manifests(manifests)
+        .build()?;
+    json(serde_json::to_value(&index)?)
 }
 
 /// What a layout holds, by digest.

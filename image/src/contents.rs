@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Result;
 use clap::ValueEnum;
 use oci_spec::image::{
     ANNOTATION_CREATED, ANNOTATION_DESCRIPTION, ANNOTATION_LICENSES, ANNOTATION_REVISION, ANNOTATION_SOURCE,
@@ -10,7 +11,7 @@ use oci_spec::image::{
 use pem::{EncodeConfig, LineEnding, Pem};
 use webpki_root_certs::TLS_SERVER_ROOT_CERTS;
 
-use crate::{File, Image, Program};
+use crate::{File, Image, Program, Variant, layer};
 
 /// A program with an image of its own.
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -28,6 +29,8 @@ const ROOTS: &str = "etc/ssl/certs/ca-certificates.crt";
 /// What a pod has in `hostAliases` is in /etc/hosts.
 const NAME_SERVICES: &str = "hosts: files dns\n";
 
+const LICENSE: &str = include_str!("../../LICENSE");
+
 /// What is known of the build.
 pub struct Build {
     /// Version of the program; also the image's tag.
@@ -36,10 +39,25 @@ pub struct Build {
     pub created: u64,
     /// The commit, if it is known.
     pub revision: Option<String>,
-    /// URL of the sources, if there is one.
-    pub source: Option<String>,
-    /// The bill of materials, in CycloneDX's JSON.
+    /// The programs, each for another kind of processor.
+    pub programs: Vec<Built>,
+}
+
+/// A program, and what is known of it.
+pub struct Built {
+    /// The program.
+    pub program: Program,
+    /// Its bill of materials, in CycloneDX's JSON.
     pub bill_of_materials: Option<Vec<u8>>,
+}
+
+/// URL of the sources. The names of images and charts follow from it.
+const REPOSITORY: &str = env!("CARGO_PKG_REPOSITORY");
+
+/// Where images and charts are published: `ghcr.io/owner` for a repository `https://github.com/owner/name`.
+pub fn registry() -> String {
+    let owner = REPOSITORY.trim_start_matches("https://github.com/").split('/').next().unwrap_or_default();
+    format!("ghcr.io/{}", owner.to_lowercase())
 }
 
 impl Which {
@@ -67,27 +85,38 @@ impl Which {
 }
 
 /// The image: the program, the roots of public CAs, the licence and the bill of materials; no shell.
-pub fn image(which: Which, program: Program, build: Build) -> Image {
+pub fn image(which: Which, build: Build) -> Image {
     let labels = labels(which, &build);
     let name = which.name();
-    let about = format!("usr/share/doc/{name}");
-    let mut files = vec![
-        File::program(name, program.content),
-        File::data(ROOTS, roots()),
-        File::data("etc/nsswitch.conf", NAME_SERVICES),
-        File::data(&format!("{about}/LICENSE"), include_str!("../../LICENSE")),
-    ];
-    files.extend(build.bill_of_materials.map(|bill| File::data(&format!("{about}/sbom.cdx.json"), bill)));
+    let variants = build.programs.into_iter().map(|built| variant(name, built)).collect();
     Image {
-        name: name.into(),
+        name: format!("{}/{name}", registry()),
         tag: build.version,
-        architecture: program.architecture,
         entrypoint: vec![format!("/{name}")],
         user: USER.into(),
         labels,
         created: build.created,
-        files,
+        variants,
     }
+}
+
+/// The operator's program as a command line, with its licence, as a compressed archive.
+pub fn archive(program: Vec<u8>, created: u64) -> Result<Vec<u8>> {
+    let name = Which::Certwright.name();
+    let files = [File::program(name, program), File::data("LICENSE", LICENSE)];
+    layer::gzip(&layer::tar(&files, created)?)
+}
+
+fn variant(name: &str, built: Built) -> Variant {
+    let about = format!("usr/share/doc/{name}");
+    let mut files = vec![
+        File::program(name, built.program.content),
+        File::data(ROOTS, roots()),
+        File::data("etc/nsswitch.conf", NAME_SERVICES),
+        File::data(&format!("{about}/LICENSE"), LICENSE),
+    ];
+    files.extend(built.bill_of_materials.map(|bill| File::data(&format!("{about}/sbom.cdx.json"), bill)));
+    Variant { architecture: built.program.architecture, files }
 }
 
 fn labels(which: Which, build: &Build) -> BTreeMap<String, String> {
@@ -99,7 +128,7 @@ fn labels(which: Which, build: &Build) -> BTreeMap<String, String> {
         (ANNOTATION_VERSION, Some(build.version.clone())),
         (ANNOTATION_CREATED, created.map(|time| time.to_string())),
         (ANNOTATION_REVISION, build.revision.clone()),
-        (ANNOTATION_SOURCE, build.source.clone()),
+        (ANNOTATION_SOURCE, Some(REPOSITORY.to_owned())),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }

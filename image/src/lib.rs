@@ -6,6 +6,6 @@ pub mod contents;
 mod layer;
 mod program;
 
-pub use archive::Image;
+pub use archive::{Image, Variant};
 pub use layer::File;
 pub use program::Program;

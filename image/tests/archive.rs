@@ -1,36 +1,92 @@
 //! Archives, as whoever reads them finds them.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 
-use anyhow::Result;
-use certwright_image::{File, Image};
+use anyhow::{Context, Result};
+use certwright_image::{File, Image, Variant};
 use oci_spec::image::Arch;
+use serde_json::Value;
 
 #[test]
 fn the_same_image_makes_the_same_bytes() -> Result<()> {
-    let directory = tempfile::tempdir()?;
-    let write = |name: &str, mut files: Vec<File>| -> Result<Vec<u8>> {
-        files.push(File::data("etc/c", "c"));
-        let labels = ["a", "b", "c", "d", "e"].map(|label| (label.to_owned(), label.to_owned())).into();
-        let image = Image {
-            name: "test".into(),
-            tag: "1".into(),
-            architecture: Arch::Amd64,
-            entrypoint: vec!["/a".into()],
-            user: "65532:65532".into(),
-            labels,
-            created: 1_700_000_000,
-            files,
-        };
-        let path = directory.path().join(name);
-        image.write(&path)?;
-        Ok(fs::read(path)?)
-    };
-    let files = || vec![File::program("a", b"a".to_vec()), File::data("etc/b", "b")];
+    let files =
+        || vec![File::program("a", b"a".to_vec()), File::data("etc/b", "b"), File::data("etc/c", "c")];
     let mut reversed = files();
     reversed.reverse();
-    let first = write("first", files())?;
-    assert_eq!(first, write("second", files())?);
-    assert_eq!(first, write("third", reversed)?, "in another order");
+    let first = write(vec![(Arch::Amd64, files())])?;
+    assert_eq!(first, write(vec![(Arch::Amd64, files())])?);
+    assert_eq!(first, write(vec![(Arch::Amd64, reversed)])?, "in another order");
     Ok(())
+}
+
+#[test]
+fn an_image_for_one_kind_of_processor_is_named_directly() -> Result<()> {
+    let files = unpack(&write(vec![(Arch::ARM64, vec![File::data("a", "a")])])?)?;
+    let [manifest] = manifests(&files, "index.json")?.try_into().ok().context("one manifest")?;
+    assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
+    assert_eq!(manifest["platform"]["architecture"], "arm64");
+    assert_eq!(manifest["annotations"]["io.containerd.image.name"], "registry.example.com/test:1");
+    Ok(())
+}
+
+#[test]
+fn an_image_for_two_is_an_index_of_both_under_one_name() -> Result<()> {
+    let layers = |content: &str| vec![File::data("a", content)];
+    let files = unpack(&write(vec![(Arch::Amd64, layers("of amd64")), (Arch::ARM64, layers("of arm64"))])?)?;
+    let [index] = manifests(&files, "index.json")?.try_into().ok().context("one index")?;
+    assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
+    assert_eq!(index["annotations"]["io.containerd.image.name"], "registry.example.com/test:1");
+    let manifests = manifests(&files, &blob(&index)?)?;
+    let mut configured = Vec::new();
+    for manifest in &manifests {
+        assert_eq!(manifest["annotations"], Value::Null, "the name is the index's");
+        let manifest_itself: Value = serde_json::from_slice(&files[&blob(manifest)?])?;
+        let config: Value = serde_json::from_slice(&files[&blob(&manifest_itself["config"])?])?;
+        assert_eq!(config["architecture"], manifest["platform"]["architecture"]);
+        configured.push((config["architecture"].clone(), manifest_itself["layers"][0]["digest"].clone()));
+    }
+    assert_eq!((&configured[0].0, &configured[1].0), (&"amd64".into(), &"arm64".into()));
+    assert_ne!(configured[0].1, configured[1].1, "each has its own layer");
+    Ok(())
+}
+
+/// The archive of an image with these files for each kind of processor.
+fn write(variants: Vec<(Arch, Vec<File>)>) -> Result<Vec<u8>> {
+    let labels = ["a", "b", "c", "d", "e"].map(|label| (label.to_owned(), label.to_owned())).into();
+    let image = Image {
+        name: "registry.example.com/test".into(),
+        tag: "1".into(),
+        entrypoint: vec!["/a".into()],
+        user: "65532:65532".into(),
+        labels,
+        created: 1_700_000_000,
+        variants: variants.into_iter().map(|(architecture, files)| Variant { architecture, files }).collect(),
+    };
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("image.tar");
+    image.write(&path)?;
+    Ok(fs::read(path)?)
+}
+
+fn manifests(files: &BTreeMap<String, Vec<u8>>, name: &str) -> Result<Vec<Value>> {
+    let index: Value = serde_json::from_slice(&files[name])?;
+    Ok(index["manifests"].as_array().context("an index without manifests")?.clone())
+}
+
+fn blob(descriptor: &Value) -> Result<String> {
+    let digest = descriptor["digest"].as_str().context("a descriptor without a digest")?;
+    Ok(format!("blobs/{}", digest.replace(':', "/")))
+}
+
+fn unpack(archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut files = BTreeMap::new();
+    for entry in tar::Archive::new(archive).entries()? {
+        let mut entry = entry?;
+        let mut content = Vec::new();
+        entry.read_to_end(&mut content)?;
+        files.insert(entry.path()?.to_string_lossy().into_owned(), content);
+    }
+    Ok(files)
 }

@@ -22,9 +22,9 @@ const LANES: usize = 3;
 async fn a_release_is_installed_upgraded_rolled_back_and_uninstalled_with_no_certificate_lost_or_ordered_twice()
 -> Result<()> {
     Node::with(async |node: &Node| {
-        let image = format!("docker.io/library/certwright:{VERSION}");
+        let image = format!("ghcr.io/certwright/certwright:{VERSION}");
         node.import_operator().await?;
-        node.tag(&image, "docker.io/library/certwright:next").await?;
+        node.tag(&image, "ghcr.io/certwright/certwright:next").await?;
         let web = TestNamespace::named(Cluster::from_env()?, "web").await?;
         let pebble = Pebble::builder().start(&node.cluster).await?;
         let proxy = Proxy::start(&node.cluster, &pebble.address).await?;
@@ -223,8 +223,8 @@ impl Release {
     /// The tags of their images.
     fn images(&self) -> Result<Vec<String>> {
         let image = |pod: &Value| {
-            let image = pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default().to_owned();
-            image.trim_start_matches("certwright:").to_owned()
+            let image = pod["spec"]["containers"][0]["image"].as_str().unwrap_or_default();
+            image.trim_start_matches("ghcr.io/certwright/certwright:").to_owned()
         };
         Ok(self.pods()?.iter().map(image).collect())
     }

@@ -4,6 +4,7 @@
 //! server renews for itself, do not count. What Kubernetes adds to the operator's writes, such as a Service's cluster address, is
 //! counted separately and marked in the lists.
 
+pub mod compare;
 pub mod counts;
 mod report;
 pub mod site;

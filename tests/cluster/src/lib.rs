@@ -20,6 +20,7 @@ pub mod process;
 pub mod proxy;
 pub mod router;
 pub mod sandbox;
+pub mod shard;
 pub mod venv;
 
 pub use certwright_programs::{needs, packages, tools};

@@ -5,14 +5,20 @@ mod bench_scale;
 mod demo;
 mod exec;
 
-use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use certwright_cluster::{
     forward::{accept_outside, api_socket},
     gateway_api::definitions,
     needs::Needs,
     sandbox::{self, StateDir},
+    shard::{self, Shard},
     tools::Tools,
     venv,
 };
@@ -36,6 +42,25 @@ struct Arguments {
 enum Task {
     /// Build the programs the tests need, if they are not there.
     Tools,
+    /// Print which figures of `make bench` are worse than they were; the exit code is 1 if there are any.
+    BenchCompare {
+        /// `target/bench.json` as it was.
+        before: PathBuf,
+        /// `target/bench.json` as it is.
+        after: PathBuf,
+    },
+    /// Of the tests that test programs list on standard input (`--list --format terse`), print the names of one part.
+    Shard {
+        /// Which part, such as `2/4`.
+        part: Shard,
+    },
+    #[command(flatten)]
+    InCluster(InCluster),
+}
+
+/// What starts a cluster.
+#[derive(Subcommand)]
+enum InCluster {
     /// Run a command beside a new cluster: KUBECONFIG is set, and ports and processes are the run's own.
     Exec {
         /// Give the cluster a node that runs pods, and install nothing.
@@ -45,7 +70,6 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
         command: Vec<OsString>,
     },
-    /// Issue a certificate in a new cluster, showing each step, and keep the cluster until Ctrl-C.
     /// Issue a certificate in a new cluster, showing each step, and keep the cluster until Ctrl-C.
     Demo(demo::Wanted),
     /// Measure what certificates cost in time, writes, ACME requests, processor time and memory.
@@ -66,37 +90,47 @@ fn main() -> ExitCode {
 
 fn run() -> Result<i32> {
     let arguments = Arguments::parse();
-    match (arguments.inside, arguments.task) {
-        (_, Task::Tools) => {
+    match arguments.task {
+        Task::Tools => {
             let needs = Needs::tests();
             needs.provide_packages()?;
             venv::install()?;
             definitions::install()?;
             Tools::build(&needs.programs).map(|_| 0)
         }
-        // Ctrl-C is the normal end of a demo.
-        (None, task @ Task::Demo(_)) => outside(&task.needs()).map(|code| if code == 130 { 0 } else { code }),
-        (None, task) => outside(&task.needs()),
-        (Some(_), _) if std::process::id() == 1 => sandbox::be_init(),
-        (Some(state), task) => tokio::runtime::Runtime::new()?.block_on(async {
-            match task {
-                Task::Tools => Ok(0),
-                Task::Exec { node, command } => exec::run(&state, node, command).await,
-                Task::Demo(wanted) => demo::run(&state, arguments.api_port, &wanted).await,
-                Task::BenchScale(wanted) => bench_scale::run(&state, &wanted).await,
-                Task::Bench(wanted) => bench::run(&state, &wanted).await,
-            }
-        }),
+        Task::BenchCompare { before, after } => bench::compare::run(&before, &after).map(i32::from),
+        Task::Shard { part } => print_shard(part).map(|()| 0),
+        Task::InCluster(task) => match arguments.inside {
+            None => task.run_outside(),
+            Some(_) if std::process::id() == 1 => sandbox::be_init(),
+            Some(state) => tokio::runtime::Runtime::new()?.block_on(task.run(&state, arguments.api_port)),
+        },
     }
 }
 
-impl Task {
+impl InCluster {
     fn needs(&self) -> Needs {
         match self {
-            Self::Tools => Needs::tests(),
             Self::Exec { .. } => Needs::tests_after_tools(),
             Self::Demo(_) => Needs::demo(),
             Self::Bench(_) | Self::BenchScale(_) => Needs::bench(),
+        }
+    }
+
+    fn run_outside(&self) -> Result<i32> {
+        match (self, outside(&self.needs())?) {
+            // Ctrl-C is the normal end of a demo.
+            (Self::Demo(_), 130) => Ok(0),
+            (_, code) => Ok(code),
+        }
+    }
+
+    async fn run(self, state: &Path, api_port: u16) -> Result<i32> {
+        match self {
+            Self::Exec { node, command } => exec::run(state, node, command).await,
+            Self::Demo(wanted) => demo::run(state, api_port, &wanted).await,
+            Self::BenchScale(wanted) => bench_scale::run(state, &wanted).await,
+            Self::Bench(wanted) => bench::run(state, &wanted).await,
         }
     }
 }
@@ -115,4 +149,13 @@ fn outside(needs: &Needs) -> Result<i32> {
             [OsString::from("--inside"), state.path().into(), "--api-port".into(), port.to_string().into()];
         sandbox::run_inside(inner.into_iter().chain(std::env::args_os().skip(1)).collect()).await
     })
+}
+
+/// Prints the tests of a part. None is an error: a test program without names runs all.
+fn print_shard(part: Shard) -> Result<()> {
+    let list = io::read_to_string(io::stdin())?;
+    let names: Vec<&str> = shard::listed(&list).filter(|name| part.has(name)).collect();
+    ensure!(!names.is_empty(), "no test is in this part; is the list of tests complete?");
+    println!("{}", names.join("\n"));
+    Ok(())
 }

@@ -59,13 +59,13 @@ impl Node {
         Ok(())
     }
 
-    /// Loads the operator's image, `certwright:<version>`, into the node: the archive named by `CERTWRIGHT_IMAGE`, or the one
-    /// that `make image` wrote beside the directory of this program.
+    /// Loads the operator's image, with the name that the chart uses, into the node: the archive named by `CERTWRIGHT_IMAGE`, or
+    /// the one that `make image` wrote beside the directory of this program.
     pub async fn import_operator(&self) -> Result<()> {
         self.import(&operator_archive()?).await
     }
 
-    /// Loads the image of the DNS provider webhook, `certwright-dns:<version>`, which `make image` wrote as well.
+    /// Loads the image of the DNS provider webhook, with the name that its chart uses, which `make image` wrote as well.
     pub async fn import_dns(&self) -> Result<()> {
         self.import(&archive_of("certwright-dns")?).await
     }
@@ -99,7 +99,7 @@ impl Node {
         text
     }
 
-    /// Gives an image another name; both are like `docker.io/library/certwright:0.1.0`.
+    /// Gives an image another name; both are like `ghcr.io/certwright/certwright:0.1.0`.
     pub async fn tag(&self, image: &str, name: &str) -> Result<()> {
         machine::ctr(&self.cluster.description.tools, &["images", "tag", image, name]).await.map(drop)
     }

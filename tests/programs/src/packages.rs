@@ -126,7 +126,12 @@ pub const MONITORING: &[Need] =
 
 /// What the tests of the documentation need.
 pub const DOCUMENTATION: &[Need] = &[
-    Need { program: "chromium", package: "chromium", fedora: None, purpose: "shows the pages of the user guide" },
+    Need {
+        program: "chromium",
+        package: "chromium",
+        fedora: None,
+        purpose: "shows the pages of the user guide",
+    },
     Need {
         program: "hunspell",
         package: "hunspell",

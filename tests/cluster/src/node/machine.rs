@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use certwright_image::{File, Image, Program};
+use certwright_image::{File, Image, Program, Variant};
 use k8s_openapi::api::core::v1;
 use kube::{
     Api,
@@ -159,14 +159,16 @@ pub fn write_image(tools: &Tools, state: &Path, name: &str) -> Result<PathBuf> {
     let program = Program::new(fs::read(tools.program(name)?)?)?;
     let archive = state.join(format!("{name}.tar"));
     let image = Image {
-        name: name.into(),
+        name: format!("docker.io/library/{name}"),
         tag: "1".into(),
-        architecture: program.architecture,
         entrypoint: vec![format!("/{name}")],
         user: "65535:65535".into(),
         labels: Default::default(),
         created: 0,
-        files: vec![File::program(name, program.content)],
+        variants: vec![Variant {
+            architecture: program.architecture,
+            files: vec![File::program(name, program.content)],
+        }],
     };
     image.write(&archive)?;
     Ok(archive)
