@@ -25,8 +25,8 @@ use crate::caa::RelevantSet;
 use crate::deletion::Deletion;
 use crate::issuance::{
     CaaAnswer, Challenged, Consequence, Download, Ending, IssuanceStep, IssuerView, KeySecret, Learned,
-    Leftovers, Memory, Next, Outcome, Report, Snapshot, State, Unseen, ValueCount, at_rest_until,
-    failure_reasons, last_step, next_chore, next_step,
+    Leftovers, Memory, Next, Outcome, Report, Snapshot, State, Unseen, ValueCount, at_rest_until, last_step,
+    next_chore, next_step,
 };
 use crate::records::{CleanupTask, holds, requires_finalizer};
 use crate::reissue::SecretView;
@@ -387,12 +387,7 @@ impl World {
                     // The issuer's new condition wakes waiting Certificates.
                     next = Turn::On;
                 }
-                Report::Failed { reason, .. } => {
-                    assert!(
-                        failure_reasons().any(|known| known == *reason),
-                        "{reason} is not counted from 0"
-                    );
-                }
+                Report::Failed { reason, .. } => checks::check_is_counted(reason),
                 _ => {}
             }
             self.reports.push(report);

@@ -2,7 +2,13 @@
 
 use super::*;
 use crate::conditions::condition;
+use crate::issuance::failure_reasons;
 use crate::reissue::Due;
+
+/// The metrics count each reason from 0.
+pub(super) fn check_is_counted(reason: &str) {
+    assert!(failure_reasons().any(|known| known == reason), "{reason} is not counted from 0");
+}
 
 impl World {
     /// What was learned about the current order.
