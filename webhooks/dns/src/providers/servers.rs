@@ -92,7 +92,7 @@ pub(super) const PROVIDERS: &[Provider] = &[
         "API access, and read and write permission for TXT records of the zone.",
         |given| {
             DnsUpdater::new_infoblox(InfobloxConfig {
-                // A URL by now.
+                // `config::connect` has replaced the host with a URL.
                 host: given.need("host").to_owned(),
                 port: None,
                 username: given.need("username").to_owned(),
