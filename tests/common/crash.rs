@@ -149,6 +149,7 @@ impl Killer {
         if !matches!(self.operator.get().map(OperatorProcess::kill9), Some(Ok(()))) {
             return;
         }
+        std::thread::sleep(std::time::Duration::from_millis(300));
         *self.crashed_at.lock() = Some(what);
         self.crashed.notify_one();
     }
@@ -159,15 +160,20 @@ impl Killer {
             done = done => drop(done?),
             () = self.crashed.notified() => operator.restart().await?,
         }
-        let reached = self.writes.load(Ordering::SeqCst) >= self.point;
-        if reached && self.crashed_at().is_none() {
-            // The last write had this effect, and the operator is about to die at it.
-            timeout(SOON, self.crashed.notified()).await.context("the operator was not killed")?;
-        }
+        self.settle().await?;
         if !operator.is_running()? {
             operator.restart().await?;
         }
         Ok(())
+    }
+
+    /// The writes so far. If the operator is about to die at one of them, waits until it is dead.
+    async fn settle(&self) -> Result<usize> {
+        let writes = self.writes.load(Ordering::SeqCst);
+        if writes >= self.point && self.crashed_at().is_none() {
+            timeout(SOON, self.crashed.notified()).await.context("the operator was not killed")?;
+        }
+        Ok(writes)
     }
 
     /// How many times the CA received each counted request, by path.
@@ -179,9 +185,10 @@ impl Killer {
         self.crashed_at.lock().clone()
     }
 
-    /// The result.
-    pub fn run(&self) -> Run {
-        Run { writes: self.writes.load(Ordering::SeqCst), crashed_at: self.crashed_at() }
+    /// The result. The operator may be making a write still, such as an event about what has been achieved.
+    pub async fn run(&self) -> Result<Run> {
+        let writes = self.settle().await?;
+        Ok(Run { writes, crashed_at: self.crashed_at() })
     }
 }
 

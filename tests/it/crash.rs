@@ -200,7 +200,7 @@ async fn issuance(point: usize, when: When, proof: Proof) -> Result<Run> {
             let left = bind.query(&name, "TXT").await?;
             ensure!(left.is_empty(), "left in the DNS: {left:?}");
         }
-        run = Some(killer.run());
+        run = Some(killer.run().await?);
         Ok(())
     })
     .await?;

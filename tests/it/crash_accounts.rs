@@ -74,7 +74,7 @@ async fn life(point: usize, when: When, by: By) -> Result<Run> {
         ensure!(ca.has_deactivated(new_key).await?, "the second account lives on");
         let data = ns.api::<Secret>().get("ca-account-key").await?.data.context("no data")?;
         ensure!(data.len() == 1, "keys are left: {:?}", data.keys());
-        run = Some(killer.run());
+        run = Some(killer.run().await?);
         Ok(())
     })
     .await?;

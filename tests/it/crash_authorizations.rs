@@ -59,7 +59,7 @@ async fn life(point: usize, when: When) -> Result<Run> {
         // At most the answer to one request is lost.
         let heard = killer.heard().get("/new-authz").copied().unwrap_or_default();
         ensure!((1..=2).contains(&heard), "{heard} requests for one name");
-        run = Some(killer.run());
+        run = Some(killer.run().await?);
         Ok(())
     })
     .await?;

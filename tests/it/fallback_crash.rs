@@ -54,7 +54,7 @@ async fn issuance(point: usize, when: When) -> Result<Run> {
         ensure!(heard.len() == 1 && heard.values().all(|times| *times == 1), "finalized once: {heard:?}");
         ensure!(requests_to(&first, path::FINALIZE).is_empty(), "the first CA has failed");
         wait_nothing_left(ns).await?;
-        run = Some(killer.run());
+        run = Some(killer.run().await?);
         Ok(())
     })
     .await?;

@@ -107,7 +107,7 @@ async fn issuance(point: usize, when: When) -> Result<Run> {
         ensure!(heard.len() == 1 && heard.values().all(|times| *times == 1), "finalized once: {heard:?}");
         ensure!(requests_to(&staging, path::FINALIZE).is_empty(), "no certificate of the CA for tests");
         wait_nothing_left(ns).await?;
-        run = Some(killer.run());
+        run = Some(killer.run().await?);
         Ok(())
     })
     .await?;

@@ -103,7 +103,7 @@ async fn revocation(point: usize, when: When, cause: Cause) -> Result<Run> {
             "other certificates were made than these {issued}: {finalized:?}"
         );
         wait_nothing_left(ns).await?;
-        run = Some(killer.run());
+        run = Some(killer.run().await?);
         Ok(())
     })
     .await?;

@@ -59,7 +59,7 @@ async fn replacement(point: usize, when: When) -> Result<Run> {
         let serial = &first.chain.leaf().serial_number;
         ensure!(web["status"]["revoked"]["serialNumber"] == **serial, "it is not on record: {web:#}");
         wait_nothing_left(ns).await?;
-        run = Some(killer.run());
+        run = Some(killer.run().await?);
         Ok(())
     })
     .await?;

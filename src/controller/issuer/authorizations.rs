@@ -12,6 +12,7 @@ use crate::controller::presenter;
 use crate::runtime::traces::name_of;
 use certwright_acme::Account;
 use certwright_api::{CONDITION_READY, DnsRecordStatus, FINALIZER_ACCOUNT};
+use certwright_core::account::{AccountStep, next_step as next_step_of_account};
 use certwright_core::authorization::{
     AuthorizationStep, LastStep, Next, Outcome, Report, Snapshot, State, last_step, next_step,
 };
@@ -36,14 +37,15 @@ impl ReconcileIssuer {
         if has_none && self.issuer.spec.authorizations.is_empty() {
             return Ok(until);
         }
-        let had_records = !status.dns_records.is_empty();
         let next = match self.usable_account(context) {
             Some(account) => self.prove_names(&account, context).await?,
             None => self.remove_records(None, context).await?,
         };
-        // The finalizer is removed with the next look at the account.
-        let is_over = self.issuer.has_finalizer && self.state.status.dns_records.is_empty();
-        let at_once = (had_records && is_over).then(clock::now);
+        // With the last record, the reason for the finalizer may be gone.
+        let now = clock::now();
+        let is_over =
+            next_step_of_account(&self.state, &self.seen.snapshot(), now) == AccountStep::DropFinalizer;
+        let at_once = is_over.then_some(now);
         Ok(until.into_iter().chain(next).chain(at_once).min())
     }
 

@@ -51,7 +51,7 @@ async fn crash(point: usize, when: When) -> Result<Run> {
         let data = ns.api::<Secret>().get("ca-account-key").await?.data.context("no data")?;
         assert_eq!(Vec::from_iter(data.keys()), ["tls.key"]);
         assert_eq!(registrations(&ca.proxy), 1);
-        run = Some(killer.run());
+        run = Some(killer.run().await?);
         Ok(())
     })
     .await?;

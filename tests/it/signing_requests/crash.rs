@@ -55,7 +55,7 @@ async fn one_request(point: usize, when: When) -> Result<Run> {
             "orders were finalized: {heard:?}"
         );
         ns.delete_object(&target(&name)).await?;
-        run = Some(killer.run());
+        run = Some(killer.run().await?);
         Ok(())
     })
     .await?;
