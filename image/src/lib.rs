@@ -5,6 +5,7 @@ mod archive;
 pub mod contents;
 mod layer;
 mod program;
+pub mod reader;
 
 pub use archive::{Image, Variant};
 pub use layer::File;

@@ -1,10 +1,9 @@
 //! Archives, as whoever reads them finds them.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 
 use anyhow::{Context, Result};
+use certwright_image::reader::{Archive, manifests};
 use certwright_image::{File, Image, Variant};
 use oci_spec::image::Arch;
 use serde_json::Value;
@@ -23,8 +22,8 @@ fn the_same_image_makes_the_same_bytes() -> Result<()> {
 
 #[test]
 fn an_image_for_one_kind_of_processor_is_named_directly() -> Result<()> {
-    let files = unpack(&write(vec![(Arch::ARM64, vec![File::data("a", "a")])])?)?;
-    let [manifest] = manifests(&files, "index.json")?.try_into().ok().context("one manifest")?;
+    let archive = Archive::read(&write(vec![(Arch::ARM64, vec![File::data("a", "a")])])?)?;
+    let [manifest] = archive.named()?.try_into().ok().context("one manifest")?;
     assert_eq!(manifest["mediaType"], "application/vnd.oci.image.manifest.v1+json");
     assert_eq!(manifest["platform"]["architecture"], "arm64");
     assert_eq!(manifest["annotations"]["io.containerd.image.name"], "registry.example.com/test:1");
@@ -34,16 +33,17 @@ fn an_image_for_one_kind_of_processor_is_named_directly() -> Result<()> {
 #[test]
 fn an_image_for_two_is_an_index_of_both_under_one_name() -> Result<()> {
     let layers = |content: &str| vec![File::data("a", content)];
-    let files = unpack(&write(vec![(Arch::Amd64, layers("of amd64")), (Arch::ARM64, layers("of arm64"))])?)?;
-    let [index] = manifests(&files, "index.json")?.try_into().ok().context("one index")?;
+    let variants = vec![(Arch::Amd64, layers("of amd64")), (Arch::ARM64, layers("of arm64"))];
+    let archive = Archive::read(&write(variants)?)?;
+    let [index] = archive.named()?.try_into().ok().context("one index")?;
     assert_eq!(index["mediaType"], "application/vnd.oci.image.index.v1+json");
     assert_eq!(index["annotations"]["io.containerd.image.name"], "registry.example.com/test:1");
-    let manifests = manifests(&files, &blob(&index)?)?;
+    let manifests = manifests(&archive.document(&index)?)?;
     let mut configured = Vec::new();
     for manifest in &manifests {
         assert_eq!(manifest["annotations"], Value::Null, "the name is the index's");
-        let manifest_itself: Value = serde_json::from_slice(&files[&blob(manifest)?])?;
-        let config: Value = serde_json::from_slice(&files[&blob(&manifest_itself["config"])?])?;
+        let manifest_itself = archive.document(manifest)?;
+        let config = archive.document(&manifest_itself["config"])?;
         assert_eq!(config["architecture"], manifest["platform"]["architecture"]);
         configured.push((config["architecture"].clone(), manifest_itself["layers"][0]["digest"].clone()));
     }
@@ -68,25 +68,4 @@ fn write(variants: Vec<(Arch, Vec<File>)>) -> Result<Vec<u8>> {
     let path = directory.path().join("image.tar");
     image.write(&path)?;
     Ok(fs::read(path)?)
-}
-
-fn manifests(files: &BTreeMap<String, Vec<u8>>, name: &str) -> Result<Vec<Value>> {
-    let index: Value = serde_json::from_slice(&files[name])?;
-    Ok(index["manifests"].as_array().context("an index without manifests")?.clone())
-}
-
-fn blob(descriptor: &Value) -> Result<String> {
-    let digest = descriptor["digest"].as_str().context("a descriptor without a digest")?;
-    Ok(format!("blobs/{}", digest.replace(':', "/")))
-}
-
-fn unpack(archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for entry in tar::Archive::new(archive).entries()? {
-        let mut entry = entry?;
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        files.insert(entry.path()?.to_string_lossy().into_owned(), content);
-    }
-    Ok(files)
 }

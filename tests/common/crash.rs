@@ -149,7 +149,6 @@ impl Killer {
         if !matches!(self.operator.get().map(OperatorProcess::kill9), Some(Ok(()))) {
             return;
         }
-        std::thread::sleep(std::time::Duration::from_millis(300));
         *self.crashed_at.lock() = Some(what);
         self.crashed.notify_one();
     }

@@ -3,16 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::common::helm::run;
 use crate::common::{SOON, certificate, issued, issuer};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use certwright_cluster::node::archive_of;
 use certwright_cluster::{Operator, Pebble, TestNamespace};
+use certwright_image::reader::{Archive, manifests};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
@@ -92,27 +92,15 @@ fn images(program: &str) -> Result<BTreeMap<String, Image>> {
     let path = PathBuf::from(path.display().to_string().replace("-oci.tar", "-oci-amd64-arm64.tar"));
     let archive =
         fs::read(&path).with_context(|| format!("no image in {}; run `make test-arm64`", path.display()))?;
-    let mut files = BTreeMap::new();
-    for entry in tar::Archive::new(archive.as_slice()).entries()? {
-        let mut entry = entry?;
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        files.insert(entry.path()?.display().to_string(), content);
-    }
-    let blob = |descriptor: &Value| -> Result<&Vec<u8>> {
-        let digest = descriptor["digest"].as_str().context("a descriptor without a digest")?;
-        files.get(&format!("blobs/{}", digest.replace(':', "/"))).context("a digest without content")
-    };
-    let read = |bytes: &[u8]| -> Result<Value> { Ok(serde_json::from_slice(bytes)?) };
-    let top = read(&files["index.json"])?;
-    ensure!(top["manifests"].as_array().is_some_and(|all| all.len() == 1), "one name: {top}");
-    let index = read(blob(&top["manifests"][0])?)?;
+    let archive = Archive::read(&archive)?;
+    let [named] = archive.named()?.try_into().ok().context("one name")?;
     let mut images = BTreeMap::new();
-    for descriptor in index["manifests"].as_array().context("no index of images")? {
-        let manifest = read(blob(descriptor)?)?;
+    for descriptor in manifests(&archive.document(&named)?)? {
+        let manifest = archive.document(&descriptor)?;
         let architecture =
             descriptor["platform"]["architecture"].as_str().context("no architecture")?.to_owned();
-        let (config, layer) = (read(blob(&manifest["config"])?)?, blob(&manifest["layers"][0])?.clone());
+        let config = archive.document(&manifest["config"])?;
+        let layer = archive.blob(&manifest["layers"][0])?.to_vec();
         images.insert(architecture.clone(), Image { architecture, config, layer });
     }
     Ok(images)

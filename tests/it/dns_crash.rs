@@ -1,22 +1,15 @@
 //! `certwright-dns` is killed before or after each of its calls of a DNS service.
-#![allow(clippy::disallowed_methods, reason = "this is the test's own DNS service")]
 
-use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::common::dns::{Ground, values};
 use crate::common::{SOON, certificate, is_issued};
 use anyhow::{Context, Result, ensure};
-use axum::Router;
-use axum::body::to_bytes;
-use axum::extract::{Request, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
-use certwright_cluster::{ADDRESS, CertwrightDns, PowerDns, TestNamespace};
+use certwright_cluster::proxy::Action;
+use certwright_cluster::{ADDRESS, CertwrightDns, PowerDns, Proxy, TestNamespace};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 const ZONE: &str = "crash.test";
@@ -36,7 +29,8 @@ async fn whichever_call_it_is_killed_at_nothing_is_lost_and_nothing_is_left() ->
     TestNamespace::with("dns-crash", async |ns| {
         let server = PowerDns::start(&ns.cluster, &[ZONE]).await?;
         let ground = Ground::builder().zone_at(ZONE, &server.server).start(ns).await?;
-        let front = Front::start(&server.url).await?;
+        let front = Proxy::without_tls(&ns.cluster, server.url.trim_start_matches("http://")).await?;
+        let striker = Striker::at(&front);
         let group = format!("{}.dns.test", ns.name);
         let dns = CertwrightDns::register(ns, &group).await?;
         let dns = dns.argument(&format!("--lease-duration={}s", LEASE.as_secs()));
@@ -63,13 +57,13 @@ async fn whichever_call_it_is_killed_at_nothing_is_lost_and_nothing_is_left() ->
                 let name = format!("{}-{call}", format!("{when:?}").to_lowercase());
                 let record = format!("_acme-challenge.{name}.{ZONE}");
                 server.set_txt(ZONE, &record, FOREIGN).await?;
-                front.arm(when, call);
+                striker.arm(when, call);
                 ns.apply(&certificate(&name, &[&format!("*.{name}.{ZONE}")], "")).await?;
                 let target = format!("certificate/{name}");
                 let done = |object: &Value| is_issued(object) && object["status"]["dnsRecords"].is_null();
                 let killed = tokio::select! {
                     waited = ns.wait(&target, SOON * 2, done) => waited.map(|_| false)?,
-                    () = front.struck.notified() => true,
+                    () = striker.struck.notified() => true,
                 };
                 if killed {
                     replica.kill9().await?;
@@ -95,28 +89,30 @@ async fn whichever_call_it_is_killed_at_nothing_is_lost_and_nothing_is_left() ->
     .await
 }
 
-/// A DNS service: PowerDNS, and at one of the calls somebody who has to kill the caller.
-struct Front {
-    url: String,
-    upstream: String,
-    http: reqwest::Client,
+/// Strikes at one of the calls of a DNS service: the caller gets no answer, and has to be killed.
+#[derive(Default)]
+struct Striker {
     armed: Mutex<Option<(When, u32)>>,
     struck: Notify,
 }
 
-impl Front {
-    async fn start(upstream: &str) -> Result<Arc<Self>> {
-        let listener = TcpListener::bind((ADDRESS, 0)).await?;
-        let front = Arc::new(Self {
-            url: format!("http://{}", listener.local_addr()?),
-            upstream: upstream.to_owned(),
-            http: reqwest::Client::builder().no_proxy().build()?,
-            armed: Mutex::default(),
-            struck: Notify::new(),
+impl Striker {
+    /// One that stands at `proxy`.
+    fn at(proxy: &Proxy) -> Arc<Self> {
+        let striker = Arc::new(Self::default());
+        let judge = striker.clone();
+        proxy.script(move |_| match judge.strikes() {
+            None => Action::Pass,
+            Some(When::Before) => {
+                judge.struck.notify_one();
+                Action::Hang
+            }
+            Some(When::After) => {
+                let judge = judge.clone();
+                Action::PassThenHang(Box::new(move || judge.struck.notify_one()))
+            }
         });
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&front));
-        tokio::spawn(async move { axum::serve(listener, router).await });
-        Ok(front)
+        striker
     }
 
     /// The caller is killed before or after this call, counted from now on.
@@ -131,30 +127,4 @@ impl Front {
         *armed = call.checked_sub(1).map(|call| (when, call));
         (call == 0).then_some(when)
     }
-
-    async fn strike(&self) -> Response {
-        self.struck.notify_one();
-        pending().await
-    }
-
-    async fn forward(&self, request: Request) -> Result<Response> {
-        let (parts, body) = request.into_parts();
-        let path = parts.uri.path_and_query().context("no path")?;
-        let asked = self.http.request(parts.method, format!("{}{path}", self.upstream));
-        let answered = asked.headers(parts.headers).body(to_bytes(body, 1 << 20).await?).send().await?;
-        let status = answered.status();
-        Ok((status, answered.bytes().await?).into_response())
-    }
-}
-
-async fn answer(State(front): State<Arc<Front>>, request: Request) -> Response {
-    let strikes = front.strikes();
-    if strikes == Some(When::Before) {
-        return front.strike().await;
-    }
-    let answered = front.forward(request).await;
-    if strikes == Some(When::After) {
-        return front.strike().await;
-    }
-    answered.unwrap_or_else(|error| (StatusCode::BAD_GATEWAY, format!("{error:#}")).into_response())
 }

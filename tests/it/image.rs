@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::node::{archive_of, operator_archive};
+use certwright_image::reader::{Archive, unpack};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
@@ -176,35 +177,17 @@ impl Image {
     fn read_from(path: &Path) -> Result<Self> {
         let archive = fs::read(path)
             .with_context(|| format!("no image in {}; make it by `make image`", path.display()))?;
-        let mut archive = unpack(&archive)?;
-        let index: Value = serde_json::from_slice(&archive["index.json"])?;
-        ensure!(index["manifests"].as_array().is_some_and(|all| all.len() == 1), "one image: {index}");
-        let manifest: Value = serde_json::from_slice(blob(&mut archive, &index["manifests"][0])?.as_slice())?;
+        let archive = Archive::read(&archive)?;
+        let [named] = archive.named()?.try_into().ok().context("one image")?;
+        let manifest = archive.document(&named)?;
         ensure!(manifest["layers"].as_array().is_some_and(|all| all.len() == 1), "one layer: {manifest}");
-        let config = serde_json::from_slice(&blob(&mut archive, &manifest["config"])?)?;
+        let config = archive.document(&manifest["config"])?;
         let mut layer = Vec::new();
-        GzDecoder::new(blob(&mut archive, &manifest["layers"][0])?.as_slice()).read_to_end(&mut layer)?;
+        GzDecoder::new(archive.blob(&manifest["layers"][0])?).read_to_end(&mut layer)?;
         Ok(Self { manifest, config, layer })
     }
 
     fn files(&self) -> Result<BTreeMap<String, Vec<u8>>> {
         unpack(&self.layer)
     }
-}
-
-fn blob(archive: &mut BTreeMap<String, Vec<u8>>, descriptor: &Value) -> Result<Vec<u8>> {
-    let digest = descriptor["digest"].as_str().context("a descriptor without a digest")?;
-    let path = format!("blobs/{}", digest.replace(':', "/"));
-    archive.remove(&path).with_context(|| format!("no {path}"))
-}
-
-fn unpack(archive: &[u8]) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for entry in tar::Archive::new(archive).entries()? {
-        let mut entry = entry?;
-        let mut content = Vec::new();
-        entry.read_to_end(&mut content)?;
-        files.insert(entry.path()?.to_string_lossy().into_owned(), content);
-    }
-    Ok(files)
 }

@@ -27,6 +27,7 @@ mod outputs;
 mod renewal;
 mod revocation;
 mod revoked;
+mod route_status;
 mod schema;
 mod solver;
 mod tls_alpn01;
@@ -55,6 +56,7 @@ pub use outputs::*;
 pub use renewal::*;
 pub use revocation::*;
 pub use revoked::*;
+pub use route_status::*;
 pub use solver::*;
 pub use tls_alpn01::*;
 

@@ -23,9 +23,7 @@ use self::annotations::{Annotations, Chosen};
 use self::certificate::{Secrets, build, is_as_wanted, secrets};
 pub use self::elsewhere::{ELSEWHERE, Elsewhere};
 pub use self::object::{AnnotatedKind, AnnotatedObject, Gateway, Ingress, Listener, ListenerSet};
-pub use self::routes::{
-    MAX_ROUTE_NAMES, NamedRoute, NamedRouteSpec, NamedRouteStatus, name_listeners, parents,
-};
+pub use self::routes::{MAX_ROUTE_NAMES, NamedRoute, NamedRouteSpec, name_listeners, parents};
 use certwright_api::{Certificate, IssuerRef, annotated_reason as reason};
 
 /// Which annotations are read.

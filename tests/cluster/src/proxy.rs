@@ -1,4 +1,4 @@
-//! A TLS proxy that records all requests, and misbehaves on demand.
+//! A proxy that records all requests, and misbehaves on demand.
 
 use std::{
     future::pending,
@@ -24,10 +24,9 @@ use crate::{
 
 type Script = Arc<dyn Fn(&RequestInfo) -> Action + Send + Sync>;
 
-/// A reverse proxy with a certificate of the test CA, in front of an ACME server or of the API server. It is stopped when this is
-/// dropped.
+/// A reverse proxy in front of an ACME server, of the API server or of another one. It is stopped when this is dropped.
 pub struct Proxy {
-    /// `https://ip:port`
+    /// `https://ip:port`, or with `http`
     pub url: String,
     state: Arc<State>,
     _tasks: JoinSet<()>,
@@ -59,6 +58,8 @@ pub enum Action {
     PassThenDrop,
     /// Forward it, and call this after the whole answer has arrived and before it is passed on.
     PassThen(Box<dyn FnOnce() + Send>),
+    /// Forward it, call this after the whole answer has arrived, and never answer.
+    PassThenHang(Box<dyn FnOnce() + Send>),
     /// Never answer, and do not forward.
     Hang,
     /// Forward it, send half of the answer's body and close the connection.
@@ -97,14 +98,23 @@ struct State {
 }
 
 impl Proxy {
-    /// Starts one in front of `https://<upstream>`, given as `ip:port`.
+    /// Starts one with a certificate of the test CA in front of `https://<upstream>`, given as `ip:port`.
     pub async fn start(cluster: &Cluster, upstream: &str) -> Result<Self> {
+        Self::in_front_of(cluster, "https", upstream)
+    }
+
+    /// Starts one without TLS in front of `http://<upstream>`, given as `ip:port`.
+    pub async fn without_tls(cluster: &Cluster, upstream: &str) -> Result<Self> {
+        Self::in_front_of(cluster, "http", upstream)
+    }
+
+    fn in_front_of(cluster: &Cluster, scheme: &str, upstream: &str) -> Result<Self> {
         let listener = ports::listen(ADDRESS)?;
-        let url = format!("https://{}", listener.local_addr()?);
+        let url = format!("{scheme}://{}", listener.local_addr()?);
         let handshakes = Handshakes::new(cluster, &[ADDRESS, "localhost"])?;
-        let tls = handshakes.clone().acceptor();
+        let tls = (scheme == "https").then(|| handshakes.clone().acceptor());
         let state = Arc::new(State {
-            upstream: upstream.into(),
+            upstream: format!("{scheme}://{upstream}"),
             // Requests are forwarded over HTTP/1.1, which alone carries the client's Host header to the other side.
             http: reqwest::Client::builder()
                 .no_proxy()
@@ -119,7 +129,7 @@ impl Proxy {
         });
         let mut tasks = JoinSet::new();
         let handler = state.clone();
-        tasks.spawn(http_server::serve(listener, Some(tls), move |request| handle(handler.clone(), request)));
+        tasks.spawn(http_server::serve(listener, tls, move |request| handle(handler.clone(), request)));
         Ok(Self { url, state, _tasks: tasks })
     }
 
@@ -264,6 +274,11 @@ impl State {
                 tokio::task::spawn_blocking(callback).await?;
                 Ok(Response::from_parts(parts, full(body)))
             }
+            Action::PassThenHang(callback) => {
+                self.pass_whole(request).await?;
+                callback();
+                pending().await
+            }
             Action::ReplaceBody(replace) => {
                 let (parts, body) = self.pass_whole(request).await?;
                 Ok(Response::from_parts(parts, full(replace(body))))
@@ -324,7 +339,7 @@ impl State {
     }
 
     async fn send(&self, request: &RequestInfo) -> Result<reqwest::Response> {
-        let url = format!("https://{}{}", self.upstream, request.path);
+        let url = format!("{}{}", self.upstream, request.path);
         let sending = self
             .http
             .request(request.method.clone(), url)

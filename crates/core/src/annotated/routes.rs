@@ -15,7 +15,7 @@ use crate::conditions::{condition, is_true};
 use crate::reading::{Bounds, Readable};
 use crate::spec::is_dns_name;
 use certwright_api::{
-    CONDITION_ISSUING, CONDITION_READY, Certificate, GATEWAY_GROUP, ParentReference,
+    CONDITION_ISSUING, CONDITION_READY, Certificate, GATEWAY_GROUP, ParentReference, RouteStatus,
     annotated_reason as reason,
 };
 
@@ -31,7 +31,7 @@ pub const MAX_ROUTE_NAMES: usize = 100;
     plural = "httproutes",
     root = "NamedRoute",
     namespaced,
-    status = "NamedRouteStatus",
+    status = "RouteStatus",
     schema = "disabled",
     derive = "Default",
     derive = "PartialEq",
@@ -45,41 +45,6 @@ pub struct NamedRouteSpec {
     /// Its hostnames.
     #[serde(default)]
     pub hostnames: Vec<String>,
-}
-
-/// What Gateways say about a route.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct NamedRouteStatus {
-    /// For each of its parents.
-    #[serde(default)]
-    pub parents: Vec<Verdict>,
-}
-
-/// What a Gateway says about a route.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Verdict {
-    /// The parent.
-    #[serde(default)]
-    pub parent_ref: ParentReference,
-    /// Its conditions.
-    #[serde(default)]
-    pub conditions: Vec<VerdictCondition>,
-}
-
-/// A condition of a route.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct VerdictCondition {
-    /// Such as `Accepted`.
-    #[serde(rename = "type", default)]
-    pub type_: String,
-    /// `True`, `False` or `Unknown`.
-    #[serde(default)]
-    pub status: String,
-    /// The generation of the route that it is about.
-    #[serde(default)]
-    pub observed_generation: Option<i64>,
 }
 
 impl Readable for NamedRoute {
@@ -102,6 +67,10 @@ impl Readable for NamedRoute {
             deletion_timestamp: metadata.deletion_timestamp.take(),
             ..ObjectMeta::default()
         };
+        let parents = self.status.iter_mut().flat_map(|status| &mut status.parents);
+        for condition in parents.flat_map(|parent| &mut parent.conditions) {
+            (condition.reason, condition.message) = Default::default();
+        }
     }
 }
 
@@ -190,9 +159,10 @@ fn asked<'a>(
             if !route.spec.parent_refs.iter().any(means) {
                 continue;
             }
-            let verdicts = route.status.iter().flat_map(|status| &status.parents);
-            let is_accepted =
-                verdicts.filter(|verdict| means(&verdict.parent_ref)).any(|verdict| accepts(verdict, route));
+            let is_accepted = route.status.iter().flat_map(|status| &status.parents).any(|parent| {
+                let accepted = parent.current("Accepted", route.metadata.generation);
+                means(&parent.parent_ref) && accepted.is_some_and(|accepted| accepted.status == "True")
+            });
             let hosts = route.spec.hostnames.iter().map(|host| host.to_ascii_lowercase());
             for host in
                 hosts.filter(|host| is_dns_name(host) && !host.starts_with("*.") && is_within(host, listener))
@@ -232,14 +202,6 @@ fn settled(certificate: &Certificate, own: &BTreeSet<&String>, asked: &Asked) ->
     let new: Vec<String> = asked.accepted.iter().filter(|name| !names.contains(name)).cloned().collect();
     names.extend(new);
     names
-}
-
-fn accepts(verdict: &Verdict, route: &NamedRoute) -> bool {
-    verdict.conditions.iter().any(|condition| {
-        let is_current =
-            condition.observed_generation.is_none_or(|seen| Some(seen) == route.metadata.generation);
-        condition.type_ == "Accepted" && condition.status == "True" && is_current
-    })
 }
 
 /// Whether a route in the namespace `own` means this listener.

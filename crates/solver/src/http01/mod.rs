@@ -20,8 +20,7 @@ pub use objects::{
 pub use ownership::{Backend, CERTIFICATE_UID_LABEL, HTTP01_LABEL, Http01Shard};
 pub use responder::{KeyAuthorizations, answer};
 pub use route::{
-    Acceptance, BackendReference, HttpRoute, HttpRouteSpec, Route, RouteParentStatus, RouteStatus,
-    RouteTemplate, acceptance, routes,
+    Acceptance, BackendReference, HttpRoute, HttpRouteSpec, Route, RouteTemplate, acceptance, routes,
 };
 pub use self_check::{
     ConnectFailure, DnsFailure, NameServerFailure, OtherAddresses, SelfCheck, SelfCheckFailure,

@@ -7,14 +7,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
 use super::challenge_path;
 use super::objects::PresentedChallenge;
 use super::ownership::{Backend, Http01Shard, NameDigest, certificate_labels, certificate_owner};
-use certwright_api::{ParentReference, ServiceType};
+use certwright_api::{ParentReference, RouteParentStatus, RouteStatus, ServiceType};
 
 mod acceptance;
 #[cfg(test)]
@@ -139,28 +139,6 @@ pub struct BackendReference {
     /// The Service's port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-}
-
-/// The status of a route.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct RouteStatus {
-    /// The status for each parent, written by its controller.
-    #[serde(default)]
-    pub parents: Vec<RouteParentStatus>,
-}
-
-/// The status of a route for one parent.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RouteParentStatus {
-    /// The parent, as in the route's `spec.parentRefs`.
-    pub parent_ref: ParentReference,
-    /// The controller that wrote this entry.
-    #[serde(default)]
-    pub controller_name: String,
-    /// `Accepted`, `ResolvedRefs` and others.
-    #[serde(default)]
-    pub conditions: Vec<Condition>,
 }
 
 impl Route for HttpRoute {

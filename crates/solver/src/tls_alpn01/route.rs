@@ -9,8 +9,8 @@ use kube::CustomResource;
 use serde::{Deserialize, Serialize};
 
 use super::server_name;
-use crate::http01::{Backend, BackendReference, Route, RouteParentStatus, RouteStatus, RouteTemplate};
-use certwright_api::ParentReference;
+use crate::http01::{Backend, BackendReference, Route, RouteTemplate};
+use certwright_api::{ParentReference, RouteParentStatus, RouteStatus};
 
 /// A `gateway.networking.k8s.io/v1` TLSRoute, with the fields used here.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -26,7 +26,10 @@ fn route_to(name: &str, hosts: &[&str], accepted: &str, parent: &Value) -> Named
         "spec": { "parentRefs": [parent], "hostnames": hosts },
         "status": { "parents": [{
             "parentRef": parent, "controllerName": "example.com/router",
-            "conditions": [{ "type": "Accepted", "status": accepted, "observedGeneration": 2 }],
+            "conditions": [{
+                "type": "Accepted", "status": accepted, "observedGeneration": 2, "reason": "Accepted", "message": "",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }],
         }] },
     }))
     .unwrap()

@@ -5,14 +5,12 @@ use std::collections::BTreeSet;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Resource;
 
-use super::RouteParentStatus;
-use certwright_api::ParentReference;
+use certwright_api::{GATEWAY_GROUP, ParentReference, RouteParentStatus};
 use certwright_text::clean;
 
 /// The maximum number of characters quoted from a Gateway controller's message.
 const LONGEST_MESSAGE: usize = 500;
 const LONGEST_REASON: usize = 100;
-const GATEWAY_GROUP: &str = "gateway.networking.k8s.io";
 const GATEWAY_KIND: &str = "Gateway";
 
 /// A kind of route of the Gateway API.
@@ -81,12 +79,7 @@ fn said_by<R: Route>(route: &R, parent: &ParentReference) -> Said {
 }
 
 fn verdict<R: Route>(route: &R, parent: &ParentReference, entry: &RouteParentStatus) -> Said {
-    let current = |type_: &str| {
-        entry.conditions.iter().find(|condition| condition.type_ == type_).filter(|condition| {
-            condition.observed_generation.is_none()
-                || condition.observed_generation == route.meta().generation
-        })
-    };
+    let current = |type_: &str| entry.current(type_, route.meta().generation);
     let (accepted, resolved) = (current("Accepted"), current("ResolvedRefs"));
     let mut refusals = Vec::new();
     let mut refuses = |condition: Option<&Condition>, what: &str| {
