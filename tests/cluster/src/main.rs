@@ -96,7 +96,7 @@ fn run() -> Result<i32> {
             needs.provide_packages()?;
             venv::install()?;
             definitions::install()?;
-            Tools::build(&needs.programs).map(|_| 0)
+            Tools::build(&needs.programs, needs.effort).map(|_| 0)
         }
         Task::BenchCompare { before, after } => bench::compare::run(&before, &after).map(i32::from),
         Task::Shard { part } => print_shard(part).map(|()| 0),

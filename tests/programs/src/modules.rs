@@ -41,19 +41,19 @@ pub const MODULES: &[Module] = &[
         name: "kubernetes",
         tags: "",
         programs: &[
-            Program { name: "pebble", package: "github.com/letsencrypt/pebble/v2/cmd/pebble", seconds: 25 },
+            Program { name: "pebble", package: "github.com/letsencrypt/pebble/v2/cmd/pebble", seconds: 15 },
             Program {
                 name: "pebble-challtestsrv",
                 package: "github.com/letsencrypt/pebble/v2/cmd/pebble-challtestsrv",
-                seconds: 6,
+                seconds: 4,
             },
-            Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver", seconds: 330 },
+            Program { name: "kube-apiserver", package: "k8s.io/kubernetes/cmd/kube-apiserver", seconds: 190 },
             Program {
                 name: "kube-controller-manager",
                 package: "k8s.io/kubernetes/cmd/kube-controller-manager",
-                seconds: 100,
+                seconds: 55,
             },
-            Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", seconds: 60 },
+            Program { name: "kubectl", package: "k8s.io/kubernetes/cmd/kubectl", seconds: 30 },
             Program { name: "kube-proxy", package: "k8s.io/kubernetes/cmd/kube-proxy", seconds: 25 },
             Program { name: "kubelet", package: "k8s.io/kubernetes/cmd/kubelet", seconds: 60 },
             Program { name: "kube-scheduler", package: "k8s.io/kubernetes/cmd/kube-scheduler", seconds: 20 },
@@ -80,7 +80,7 @@ pub const MODULES: &[Module] = &[
     Module {
         name: "etcd",
         tags: "",
-        programs: &[Program { name: "etcd", package: "go.etcd.io/etcd/server/v3", seconds: 40 }],
+        programs: &[Program { name: "etcd", package: "go.etcd.io/etcd/server/v3", seconds: 25 }],
     },
     Module {
         name: "step-ca",

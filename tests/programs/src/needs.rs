@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use crate::{
+    build::Effort,
     modules::{self, PROGRAMS_OF_A_CLUSTER},
     namespaces,
     packages::{self, Need},
@@ -17,12 +18,14 @@ pub struct Needs {
     pub packages: Vec<&'static Need>,
     /// Whether missing packages are installed, unless the user objects by `INSTALL=0`.
     pub installs: bool,
+    /// How the programs are built.
+    pub effort: Effort,
 }
 
 impl Needs {
     /// What `cluster demo` needs.
     pub fn demo() -> Self {
-        Self::of(&["pebble"], &[packages::BASE], false)
+        Self { effort: Effort::Quick, ..Self::of(&["pebble"], &[packages::BASE], false) }
     }
 
     /// What the benchmarks need.
@@ -49,6 +52,7 @@ impl Needs {
             programs: [PROGRAMS_OF_A_CLUSTER, programs].concat(),
             packages: packages.iter().copied().flatten().collect(),
             installs,
+            effort: Effort::Full,
         }
     }
 
@@ -56,7 +60,7 @@ impl Needs {
     pub fn provide(&self) -> Result<Tools> {
         self.provide_packages()?;
         namespaces::flags()?;
-        Tools::build(&self.programs)
+        Tools::build(&self.programs, self.effort)
     }
 
     /// Installs the missing packages, or fails and says how to get them.

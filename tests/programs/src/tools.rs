@@ -5,8 +5,8 @@ use std::{env, fs, path::PathBuf};
 use anyhow::{Context, Result};
 
 use crate::{
-    build::{Missing, build_all, check_go},
-    modules::{MODULES, Module},
+    build::{Effort, Missing, build_all, check_go},
+    modules::MODULES,
 };
 
 /// The directories of the built programs.
@@ -17,30 +17,30 @@ pub struct Tools {
 
 impl Tools {
     /// Builds those of these programs that are missing. Does nothing if there are none.
-    pub fn build(programs: &[&str]) -> Result<Self> {
+    pub fn build(programs: &[&str], effort: Effort) -> Result<Self> {
         let cache = cache_dir()?.join("tools");
         fs::create_dir_all(&cache).with_context(|| format!("cannot create {}", cache.display()))?;
-        let tools = Self::built()?;
+        let full = directories(Effort::Full)?;
+        let built = directories(effort)?;
         let mut missing = Vec::new();
-        for (module, directory) in MODULES.iter().zip(&tools.directories) {
+        for ((module, full), directory) in MODULES.iter().zip(full).zip(built) {
             let wanted = module.programs.iter().filter(|program| programs.contains(&program.name));
-            let absent: Vec<_> = wanted.filter(|program| !directory.join(program.name).exists()).collect();
+            let is_there = |name: &str| [&full, &directory].iter().any(|place| place.join(name).exists());
+            let absent: Vec<_> = wanted.filter(|program| !is_there(program.name)).collect();
             if !absent.is_empty() {
-                missing.push(Missing { module, programs: absent, directory: directory.clone() });
+                missing.push(Missing { module, programs: absent, directory, effort });
             }
         }
         if !missing.is_empty() {
             check_go()?;
             build_all(&cache, &missing)?;
         }
-        Ok(tools)
+        Self::built()
     }
 
-    /// Those that have been built.
+    /// Those that have been built. One that was built with full effort comes first.
     pub fn built() -> Result<Self> {
-        let cache = cache_dir()?.join("tools");
-        let directory = |module: &Module| Ok(cache.join(format!("{}-{}", module.name, module.digest()?)));
-        Ok(Self { directories: MODULES.iter().map(directory).collect::<Result<_>>()? })
+        Ok(Self { directories: [directories(Effort::Full)?, directories(Effort::Quick)?].concat() })
     }
 
     /// Programs that have been built into these directories.
@@ -67,6 +67,19 @@ impl Tools {
         let inherited = env::var_os("PATH").unwrap_or_default();
         Ok(env::join_paths(self.directories.iter().cloned().chain(env::split_paths(&inherited)))?)
     }
+}
+
+/// The directory of each module.
+fn directories(effort: Effort) -> Result<Vec<PathBuf>> {
+    let cache = cache_dir()?.join("tools");
+    let suffix = match effort {
+        Effort::Full => "",
+        Effort::Quick => "-quick",
+    };
+    MODULES
+        .iter()
+        .map(|module| Ok(cache.join(format!("{}-{}{suffix}", module.name, module.digest()?))))
+        .collect()
 }
 
 /// The directory of built programs, kept between runs: `CERTWRIGHT_CACHE`, or `certwright` in the user's cache directory.
