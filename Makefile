@@ -43,6 +43,9 @@ IMAGES := $(TARGET)/image
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# The tests' API server and its like collect garbage less often than they would, which saves a sixth of their processor time.
+test shard: export GOGC := 300
+
 .PHONY: test
 test: packages checks tools ## Check and test everything, on a real control plane
 	$(MAKE) image IMAGE_PROFILE=quick
