@@ -231,6 +231,10 @@ endif
 recording: need-cargo demo-build ## Write the picture of the demo in the README anew
 	$(TARGET)/demo/cluster demo --recording docs/demo.svg
 
+.PHONY: dashboard
+dashboard: need-cargo demo-build ## Draw the Grafana dashboard anew for the docs, from two minutes of an operator's metrics
+	$(TARGET)/demo/cluster dashboard docs/dashboard.svg
+
 .PHONY: demo-build demo-programs demo-binaries
 demo-build:
 	@echo "Building what is missing: the first time some 8 minutes on two cores, later nothing"

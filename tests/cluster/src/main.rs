@@ -2,6 +2,7 @@
 
 mod bench;
 mod bench_scale;
+mod dashboard;
 mod demo;
 mod exec;
 
@@ -72,6 +73,8 @@ enum InCluster {
     },
     /// Issue a certificate in a new cluster, showing each step, and keep the cluster until Ctrl-C.
     Demo(demo::Wanted),
+    /// Issue certificates for two minutes, and draw the chart's Grafana dashboard meanwhile.
+    Dashboard(dashboard::Wanted),
     /// Measure what certificates cost in time, writes, ACME requests, processor time and memory.
     Bench(bench::Wanted),
     /// Measure what the operator costs with tens of thousands of Certificates.
@@ -113,6 +116,7 @@ impl InCluster {
         match self {
             Self::Exec { .. } => Needs::tests_after_tools(),
             Self::Demo(_) => Needs::demo(),
+            Self::Dashboard(_) => Needs::dashboard(),
             Self::Bench(_) | Self::BenchScale(_) => Needs::bench(),
         }
     }
@@ -129,6 +133,7 @@ impl InCluster {
         match self {
             Self::Exec { node, command } => exec::run(state, node, command).await,
             Self::Demo(wanted) => demo::run(state, api_port, &wanted).await,
+            Self::Dashboard(wanted) => dashboard::run(state, &wanted).await,
             Self::BenchScale(wanted) => bench_scale::run(state, &wanted).await,
             Self::Bench(wanted) => bench::run(state, &wanted).await,
         }

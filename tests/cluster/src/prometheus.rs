@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -59,6 +60,16 @@ impl Prometheus {
     pub async fn query(&self, query: &str) -> Result<Vec<Value>> {
         let answer = self.get("query", &[("query", query)]).await?;
         Ok(answer["result"].as_array().context("no vector")?.clone())
+    }
+
+    /// The samples of each second that a query had during this time until now.
+    pub async fn query_range(&self, query: &str, lasted: Duration) -> Result<Vec<Value>> {
+        let end = Timestamp::now();
+        let start = end - SignedDuration::try_from(lasted)?;
+        let [start, end] = [start, end].map(|time| time.to_string());
+        let parameters = [("query", query), ("start", &start), ("end", &end), ("step", "1s")];
+        let answer = self.get("query_range", &parameters).await?;
+        Ok(answer["result"].as_array().context("no matrix")?.clone())
     }
 
     /// Waits until a query has a sample that is a number.

@@ -28,6 +28,11 @@ impl Needs {
         Self { effort: Effort::Quick, ..Self::of(&["pebble"], &[packages::BASE], false) }
     }
 
+    /// What `cluster dashboard` needs.
+    pub fn dashboard() -> Self {
+        Self::of(&["pebble"], &[packages::BASE, packages::MONITORING], true)
+    }
+
     /// What the benchmarks need.
     pub fn bench() -> Self {
         Self::of(&["pebble", "step-ca"], &[packages::BASE, packages::NAME_SERVERS], true)
