@@ -19,7 +19,7 @@ use crate::controller::api_server::ApiServer;
 use crate::controller::cache::{Cache, WatchHandler};
 use crate::controller::watch_handlers::WatchHandlers;
 use crate::controller::{
-    AmbientCredentials, AnnotationsConfig, Config, Context, ResponderPorts, ledger_key, run,
+    AmbientCredentials, AnnotationsConfig, Config, Context, ResponderPorts, ServedConfig, ledger_key, run,
     wake_whoever_failed,
 };
 use crate::runtime::health::{self, HealthError, Readiness, Vitals};
@@ -307,6 +307,11 @@ pub(crate) fn config(settings: &Run, responder_ports: ResponderPorts) -> Config 
         duplicate_certificate_limit: settings.duplicate_certificate_limit,
         min_issuance_interval: settings.min_issuance_interval,
         revocation_check_interval: settings.revocation_check_interval,
+        served: ServedConfig {
+            by_default: settings.check_served,
+            interval: settings.served_check_interval,
+            ports: settings.served_ports.clone(),
+        },
         annotations: annotations(settings),
         certificate_signing_requests: settings.certificate_signing_requests,
     }

@@ -23,7 +23,7 @@ use certwright_core::reading::{Readable, Reading};
 use certwright_core::reissue::SecretView;
 use certwright_core::renewal::{RenewalInfoPolling, Windows};
 use certwright_core::spec::{ValidatedCertificate, is_dns_name};
-use certwright_core::{allow, disposition, kstatus, records, revocation};
+use certwright_core::{allow, disposition, kstatus, records, revocation, served};
 use certwright_pki::{KeyAlgorithm, SignatureHash, certificate_signing_request};
 use certwright_solver::dns01::services;
 use certwright_solver::http01::{Acceptance, HttpRoute, acceptance};
@@ -200,6 +200,7 @@ fn decide_on(case: &Case) {
             ),
             listed: None,
             checks_lists: true,
+            served: served::Observed::of(&certificate.spec, false, None),
         };
         check_step(next_step(&state, &seen, now), now);
         let situation = seen.with(&state);

@@ -7,9 +7,10 @@ mod issuers;
 mod names;
 mod rights;
 mod second;
+mod served;
 mod shards;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use kube::api::ListParams;
 
 use super::output::{BAD, GOOD, SO_SO, plain, styled, tell, wrapped};
@@ -19,7 +20,11 @@ use certwright_solver::dns01::NameServer;
 
 /// What to check.
 #[derive(Args, Clone, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Check {
+    /// A single thing to check.
+    #[command(subcommand)]
+    pub only: Option<Only>,
     /// The operator's own namespace.
     #[arg(long, value_name = "NAMESPACE", default_value = "certwright")]
     pub operator_namespace: String,
@@ -41,6 +46,13 @@ pub struct Check {
     /// Which cluster. Without a namespace, checks the issuers and Certificates of all namespaces.
     #[command(flatten)]
     pub cluster: ClusterArgs,
+}
+
+/// A single thing to check.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Only {
+    /// Check from this machine whether servers show the certificates that they should.
+    Served(served::CheckServed),
 }
 
 /// The result of a check.
@@ -79,6 +91,9 @@ impl Check {
     /// # Errors
     /// [`Error`], if there is no cluster to check.
     pub async fn execute(self) -> Result<Exit, Error> {
+        if let Some(Only::Served(served)) = self.only {
+            return served.execute().await;
+        }
         let cluster = self.cluster.connect().await?;
         let namespace = self.cluster.namespace.as_deref();
         let secrets_namespace = self.cluster_resource_namespace.as_ref().unwrap_or(&self.operator_namespace);

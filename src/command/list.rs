@@ -100,6 +100,7 @@ impl List {
                     namespace: self.all_namespaces,
                     phase: self.renewing,
                     wide: self.output == Some(Format::Wide),
+                    served: found.iter().any(|one| outlook::served(one).is_some()),
                 };
                 rendered(&found, columns, now)
             }
@@ -145,14 +146,19 @@ struct Columns<'a> {
     /// The phase of the issuance and its beginning, instead of what happens next.
     phase: bool,
     wide: bool,
+    /// What servers show, if that is checked for any of them.
+    served: bool,
 }
 
 fn rendered(certificates: &[Certificate], columns: Columns<'_>, now: Timestamp) -> String {
-    let Columns { shards, namespace, phase, wide } = columns;
+    let Columns { shards, namespace, phase, wide, served } = columns;
     let mut head = vec!["NAME", "READY", "ISSUER", "EXPIRES"];
     head.extend(if phase { &["PHASE", "SINCE"][..] } else { &["NEXT"] });
     if namespace {
         head.insert(0, "NAMESPACE");
+    }
+    if served {
+        head.push("SERVED");
     }
     if !shards.is_empty() {
         head.push("SHARD");
@@ -191,6 +197,9 @@ fn rendered(certificates: &[Certificate], columns: Columns<'_>, now: Timestamp) 
         }
         if namespace {
             row.insert(0, certificate.namespace().unwrap_or_default());
+        }
+        if served {
+            row.push(outlook::served(certificate).unwrap_or("-").to_owned());
         }
         if !shards.is_empty() {
             row.push(match *serving(shards, certificate.labels()) {
@@ -235,6 +244,7 @@ mod tests {
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     use super::*;
+    use certwright_api::CONDITION_SERVED;
 
     #[test]
     fn a_time_is_given_in_days_hours_and_minutes() {
@@ -280,6 +290,22 @@ mod tests {
         assert!(
             wide.contains("2026-03-01T00:00:00Z") && wide.contains("www-tls   www.example.com   Failed"),
             "{wide}"
+        );
+        let mut served = ready.clone();
+        served.status.as_mut().unwrap().conditions.push(Condition {
+            type_: CONDITION_SERVED.to_owned(),
+            status: "False".to_owned(),
+            reason: "OldCertificateServed".to_owned(),
+            message: "Old".to_owned(),
+            observed_generation: Some(1),
+            last_transition_time: Time(now),
+        });
+        let columns = Columns { served: true, ..Columns::default() };
+        assert_eq!(
+            rendered(&[served, ready.clone()], columns, now),
+            "NAME   READY   ISSUER      EXPIRES   NEXT            SERVED\n\
+             www    True    Issuer/ca   in 59d    renews in 29d   Old\n\
+             www    True    Issuer/ca   in 59d    renews in 29d   -\n"
         );
         let shard = |lease: &str, selector: &str| Shard {
             lease: lease.to_owned(),

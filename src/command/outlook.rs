@@ -6,8 +6,8 @@ use kube::{Resource, ResourceExt};
 
 use super::output::{away, moment};
 use certwright_api::{
-    CONDITION_ISSUING, CONDITION_READY, Certificate, IssuerKind, IssuerRef, IssuerStatus, RenewalPolicy,
-    certificate_reason as reason,
+    CONDITION_ISSUING, CONDITION_READY, CONDITION_SERVED, Certificate, IssuerKind, IssuerRef, IssuerStatus,
+    RenewalPolicy, certificate_reason as reason,
 };
 use certwright_core::issuance::failed_generation;
 use certwright_core::issuers::Issuers;
@@ -98,6 +98,17 @@ pub fn of_certificate(certificate: &Certificate, now: Timestamp) -> Outlook {
         (None, _) => NextAction::When("is not renewed: renewal.policy is Disabled".to_owned()),
     };
     Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, next }
+}
+
+/// What servers show of its certificate, as a cell; `None` if that is not checked.
+pub fn served(certificate: &Certificate) -> Option<&'static str> {
+    let found = condition(&certificate.status.as_ref()?.conditions, CONDITION_SERVED)?;
+    Some(match (found.status.as_str(), found.reason.as_str()) {
+        ("True", _) => "True",
+        ("False", reason::OLD_CERTIFICATE_SERVED) => "Old",
+        ("False", _) => "Other",
+        _ => "Unknown",
+    })
 }
 
 /// The state of an issuer.

@@ -170,6 +170,7 @@ pub fn error_policy(certificate: Arc<Certificate>, error: &Error, context: Arc<C
         context.in_flight.forget(&uid);
         context.renewal_info_polls.forget(&uid);
         context.revocation_lists.forget(&uid);
+        context.served_checks.forget(&uid);
         return None;
     }
     retry(&*certificate, error, &context)

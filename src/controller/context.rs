@@ -28,6 +28,7 @@ use super::renewal_info_polls::RenewalInfoPolls;
 use super::resolvers::Resolvers;
 use super::revocation_lists::RevocationLists;
 use super::self_checks::SelfChecks;
+use super::served_checks::{ServedChecks, ServedConfig};
 use super::signing_requests::SigningRequests;
 use crate::runtime::metrics::Metrics;
 use certwright_api::{Certificate, ClusterIssuer, FIELD_MANAGER, Issuer, IssuerKind, PropagationCheck};
@@ -92,6 +93,8 @@ pub struct Config {
     pub min_issuance_interval: Duration,
     /// How often revocation lists are fetched; never, if it is zero.
     pub revocation_check_interval: Duration,
+    /// Checks of what servers show.
+    pub served: ServedConfig,
     /// Certificates from annotations.
     pub annotations: AnnotationsConfig,
     /// Whether CertificateSigningRequests are served.
@@ -175,6 +178,8 @@ pub struct Context {
     pub renewal_info_polls: RenewalInfoPolls,
     /// The revocation lists that Certificates name.
     pub revocation_lists: RevocationLists,
+    /// The Certificates for which it is checked what servers show.
+    pub served_checks: ServedChecks,
     /// Notified when the deletion of a Certificate or an issuer starts, or this shard no longer serves it.
     pub departures: Notify,
     /// Errors about accounts that CAs returned to Certificates.
@@ -232,6 +237,7 @@ impl Context {
             in_flight: InFlight::default(),
             renewal_info_polls: RenewalInfoPolls::new(clock::now()),
             revocation_lists: RevocationLists::default(),
+            served_checks: ServedChecks::new(config.served.clone()),
             departures: Notify::new(),
             account_refusals: AccountRefusals::default(),
             authorizations: AuthorizationsInProgress::default(),

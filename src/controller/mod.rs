@@ -8,6 +8,7 @@
 //! - [`ledger_key`]: the Secret with the keys that verify which entries of a status the operator wrote;
 //! - [`caa`] looks up CAA records before an order is placed;
 //! - [`check_revocation_lists`] finds certificates that the CA has revoked, on the lists in [`revocation_lists`];
+//! - [`check_served`] looks at what servers show of the certificates in [`served_checks`];
 //! - [`presenter`] presents the answers to challenges, and [`http01_state`] knows which ones this process answers,
 //!   with [`handshakes`] for tls-alpn-01;
 //! - order slots ([`order_slots`]), [`key_makers`] and reads of Secrets are shared fairly by namespaces (`fair_queue`);
@@ -27,6 +28,7 @@ pub mod caa;
 pub mod cache;
 pub mod certificate;
 pub mod check_revocation_lists;
+pub mod check_served;
 pub mod context;
 pub mod error;
 pub mod events;
@@ -50,6 +52,7 @@ pub mod revocation_lists;
 pub mod run;
 mod secrets;
 mod self_checks;
+pub mod served_checks;
 mod shard;
 pub mod signing_request;
 pub mod signing_requests;
@@ -59,6 +62,7 @@ mod work_queue;
 
 pub use context::{AmbientCredentials, AnnotationsConfig, Config, Context, ResponderPorts};
 pub use retry::wake_whoever_failed;
+pub use served_checks::ServedConfig;
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info};
 
 use super::check_revocation_lists::check_revocation_lists;
+use super::check_served::check_served;
 use super::context::Context;
 use super::reconciler::reconciler;
 use super::report_unreadable::report;
@@ -41,6 +42,7 @@ pub async fn lead(
         context.in_flight.clear();
         context.renewal_info_polls.begin(clock::now());
         context.revocation_lists.begin();
+        context.served_checks.begin();
         context.accounts.clear();
         context.authorizations.clear();
         context.order_slots.clear();
@@ -68,6 +70,7 @@ pub async fn lead(
         Err(ended) = others.until_done(&stop) => Err(ended),
         never = sweep(&context) => match never {},
         never = check_revocation_lists(context.clone()), if checks_lists => match never {},
+        never = check_served(context.clone()) => match never {},
         _ = farewell => {
             info!("reconciles that take too long are cancelled");
             Ok(())

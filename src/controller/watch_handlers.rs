@@ -160,6 +160,7 @@ impl WatchHandlers {
         self.context.in_flight.forget(&uid);
         self.context.renewal_info_polls.forget(&uid);
         self.context.revocation_lists.forget(&uid);
+        self.context.served_checks.forget(&uid);
         for next in self.context.order_slots.free(&uid) {
             self.context.certificate_queue.add(next);
         }
@@ -189,6 +190,7 @@ impl WatchHandler for WatchHandlers {
                 self.context.http01.answer(&certificate, &self.context.ledger_keys);
                 self.context.in_flight.seen(&certificate);
                 self.context.revocation_lists.see(&certificate);
+                self.context.served_checks.see(&certificate);
                 self.context.signing_requests.wake_by_certificate(&certificate);
                 if certificate.metadata.deletion_timestamp.is_some() {
                     self.context.departures.notify_waiters();
@@ -285,7 +287,9 @@ impl WatchHandlers {
             queued: false,
             waiting: None,
             revoked: false,
+            served: None,
         };
+        self.context.served_checks.forget(certificate.metadata.uid.as_deref().unwrap_or_default());
         let namespace = certificate.namespace().unwrap_or_default();
         self.context.metrics.certificate(&namespace, &certificate.name_any(), facts);
     }

@@ -25,7 +25,7 @@ use prometheus_client::registry::{Registry, Unit};
 use strum::IntoEnumIterator;
 
 use self::certificates::Certificates;
-pub use self::certificates::{CertificateFacts, PerCertificate, Waiting};
+pub use self::certificates::{CertificateFacts, PerCertificate, Served, Waiting};
 use self::durations::{Durations, durations};
 use self::issuers::Issuers;
 use self::labels::{

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use certwright::cli::Cli;
 use certwright::runtime::metrics::{
-    ApiVerb, CertificateFacts, Metrics, Part, PerCertificate, ReconcileOutcome, RevocationOutcome, Waiting,
+    ApiVerb, CertificateFacts, Metrics, Part, PerCertificate, ReconcileOutcome, RevocationOutcome, Served,
+    Waiting,
 };
 use certwright_acme::CODES;
 use certwright_api::{
@@ -205,6 +206,7 @@ fn used() -> Result<Metrics> {
             not_after: now,
             renewal: now,
             revoked: true,
+            served: Some(Served::Old),
             waiting: now.map(|since| Waiting::of(certificate_reason::ORDERING, since)),
             ..CertificateFacts::default()
         },

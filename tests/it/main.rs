@@ -103,6 +103,7 @@ mod runtime;
 mod scale;
 mod secret;
 mod self_check;
+mod served;
 mod shards;
 mod signing_requests;
 mod spelling;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::common::dns::issuer;
 use crate::common::faults::steady;
 use crate::common::http01::{host, nothing_is_left};
-use crate::common::{SOON, certificate, issued};
-use anyhow::Result;
+use crate::common::{SOON, certificate, condition, issued};
+use anyhow::{Context, Result};
 use certwright_cluster::{Operator, TRAEFIK_ADDRESS, TestNamespace, Traefik};
 use certwright_solver::http01::HttpRoute;
 use certwright_solver::tls_alpn01::TlsRoute;
@@ -25,6 +25,15 @@ metadata: { name: shop }
 spec: { ingressClassName: traefik, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
 ";
 
+const WITH_TLS: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: secure }
+spec:
+  ingressClassName: traefik
+  defaultBackend: { service: { name: shop, port: { number: 80 } } }
+";
+
 #[tokio::test]
 async fn certificates_are_issued_through_traefik_without_a_complaint_in_its_log() -> Result<()> {
     TestNamespace::with("traefik", async |ns| {
@@ -32,7 +41,7 @@ async fn certificates_are_issued_through_traefik_without_a_complaint_in_its_log(
         let traefik = Traefik::start(&ns.cluster, &gateway_api).await?;
         ns.apply(&gateway()).await?;
         let pebble = steady().start(&ns.cluster).await?;
-        let _operator = Operator::builder(ns).start().await?;
+        let _operator = Operator::builder(ns).argument("--served-check-interval", "18s").start().await?;
         let (ingress, http, tls) = ("ingress", "http", "tls");
         let parent = |listener: &str| json!([{ "name": "public", "sectionName": listener }]);
         let solver = |way: &str, solver: Value| {
@@ -74,9 +83,25 @@ async fn certificates_are_issued_through_traefik_without_a_complaint_in_its_log(
             while traefik.complaints()?.is_empty() {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            Ok(())
+            anyhow::Ok(())
         };
-        timeout(SOON, complains).await?
+        timeout(SOON, complains).await??;
+
+        // Without an Ingress for the Secret, it serves a certificate of its own.
+        ns.patch("certificate/ingress-0", json!({ "spec": { "served": { "check": true } } })).await?;
+        let served = async |status: &str| {
+            let object = ns.wait_condition("certificate/ingress-0", "Served", status, SOON).await?;
+            condition(&object, "Served").context("no condition")
+        };
+        let (_, reason, message) = served("False").await?;
+        assert_eq!(reason, "OtherCertificateServed");
+        let words =
+            format!("{TRAEFIK_ADDRESS}:443 serves the default certificate of Traefik, which has none for");
+        assert!(message.contains(&words), "{message}");
+        let host = host(ns, "ingress-0");
+        ns.apply(&format!("{WITH_TLS}  tls: [{{ hosts: [{host}], secretName: ingress-0-tls }}]\n")).await?;
+        served("True").await?;
+        Ok(())
     })
     .await
 }

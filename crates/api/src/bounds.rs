@@ -21,6 +21,8 @@ pub const MAX_LABEL: usize = 63;
 pub const MAX_SOLVERS: usize = 100;
 /// The maximum number of authorizations that an issuer keeps.
 pub const MAX_AUTHORIZATIONS: usize = 50;
+/// The maximum number of addresses at which a Certificate has servers looked at.
+pub const MAX_SERVED_ADDRESSES: usize = 8;
 /// The longest URL, in characters.
 pub const MAX_URL: usize = 2048;
 /// The longest configuration of a webhook, in characters of JSON.

@@ -20,6 +20,7 @@ use crate::outputs::{AdditionalOutputFormat, Keystores};
 use crate::renewal::CertificateRenewal;
 use crate::revocation::RevocationSpec;
 use crate::schema;
+use crate::served::ServedSpec;
 use crate::unsupported::UnsupportedCertificateFields;
 
 /// Desired state of the Certificate.
@@ -52,6 +53,12 @@ use crate::unsupported::UnsupportedCertificateFields;
         priority = 1
     ),
     printcolumn(name = "Expires", type_ = "string", json_path = ".status.notAfter"),
+    printcolumn(
+        name = "Served",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Served")].status"#,
+        priority = 1
+    ),
     printcolumn(name = "Renewal", type_ = "string", json_path = ".status.renewalTime", priority = 1),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
@@ -174,6 +181,9 @@ pub struct CertificateSpec {
     /// `--enable-certificate-owner-ref` sets the default; without it, the Secret stays.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
+    /// Whether and where to check that servers show the certificate in the Secret. The condition `Served` has the result.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<ServedSpec>,
     /// Fields that have no effect.
     #[serde(flatten)]
     pub ignored: IgnoredCertificateFields,

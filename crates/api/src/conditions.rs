@@ -29,6 +29,9 @@ pub const CONDITION_AUTHORIZATIONS_KEPT: &str = "AuthorizationsKept";
 /// Which fields of the spec have no effect? Absent if there are none.
 pub const CONDITION_IGNORED_FIELDS: &str = "IgnoredFields";
 
+/// On a Certificate whose `served.check` is true: do servers show the certificate in the Secret? Absent until that was checked.
+pub const CONDITION_SERVED: &str = "Served";
+
 /// Defines a constant for each reason, and a list of all reasons. `tests/it/documentation.rs` compares the list with the
 /// documentation.
 macro_rules! reasons {
@@ -255,6 +258,20 @@ pub mod certificate_reason {
         DNS_WEBHOOK_UNAVAILABLE = "DNSWebhookUnavailable";
         /// Fields of the spec have no effect; the message lists them. The certificate is issued as if they were not there.
         NO_EFFECT = "NoEffect";
+        /// Every server that was asked shows the certificate in the Secret.
+        SERVED = "Served";
+        /// A server shows an older certificate for the name than the one in the Secret.
+        OLD_CERTIFICATE_SERVED = "OldCertificateServed";
+        /// A server shows a certificate that is neither the one in the Secret nor an older one for the name.
+        OTHER_CERTIFICATE_SERVED = "OtherCertificateServed";
+        /// The certificate in the Secret has changed, and it was not checked yet whether it is served.
+        SERVED_NOT_CHECKED = "ServedNotChecked";
+        /// The operator cannot connect to a server, or there was no TLS handshake with it.
+        SERVER_NOT_REACHED = "ServerNotReached";
+        /// The operator may not connect to the port or to the addresses.
+        SERVER_NOT_ALLOWED = "ServerNotAllowed";
+        /// The certificate has no name that can be checked.
+        NO_NAME_TO_CHECK = "NoNameToCheck";
     }
 }
 

@@ -29,6 +29,7 @@ mod revocation;
 mod revoked;
 mod route_status;
 mod schema;
+mod served;
 mod solver;
 mod tls_alpn01;
 mod unsupported;
@@ -57,6 +58,7 @@ pub use renewal::*;
 pub use revocation::*;
 pub use revoked::*;
 pub use route_status::*;
+pub use served::*;
 pub use solver::*;
 pub use tls_alpn01::*;
 

@@ -2,7 +2,7 @@
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-use crate::bounds::{MAX_ANNOTATION, MAX_DNS_NAME, MAX_LABEL, MAX_LABELS, MAX_NAMES};
+use crate::bounds::{MAX_ANNOTATION, MAX_DNS_NAME, MAX_LABEL, MAX_LABELS, MAX_NAMES, MAX_SERVED_ADDRESSES};
 
 /// Unique, valid DNS names. A wildcard must be the whole leftmost label.
 pub fn dns_names(_: &mut SchemaGenerator) -> Schema {
@@ -34,9 +34,18 @@ const DNS_NAME: &str = r"^([*][.])?([a-zA-Z0-9]([-a-zA-Z0-9]{0,61}[a-zA-Z0-9])?[
 
 /// Unique, valid IP addresses.
 pub fn ip_addresses(_: &mut SchemaGenerator) -> Schema {
+    at_most_ip_addresses(MAX_NAMES)
+}
+
+/// Unique, valid IP addresses of servers.
+pub fn served_addresses(_: &mut SchemaGenerator) -> Schema {
+    at_most_ip_addresses(MAX_SERVED_ADDRESSES)
+}
+
+fn at_most_ip_addresses(most: usize) -> Schema {
     json_schema!({
         "type": "array",
-        "maxItems": MAX_NAMES,
+        "maxItems": most,
         "x-kubernetes-list-type": "set",
         "items": {
             "type": "string",

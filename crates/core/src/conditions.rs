@@ -11,17 +11,52 @@ use certwright_text::clean;
 /// Longest message, in bytes; the API allows 32,768, and three conditions may say the same.
 const MAX_MESSAGE: usize = 8192;
 
+/// The status of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// `True`
+    True,
+    /// `False`
+    False,
+    /// `Unknown`
+    Unknown,
+}
+
+impl Truth {
+    /// As the API has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}
+
+impl From<bool> for Truth {
+    fn from(is: bool) -> Self {
+        if is { Self::True } else { Self::False }
+    }
+}
+
+impl From<Option<bool>> for Truth {
+    fn from(is: Option<bool>) -> Self {
+        is.map_or(Self::Unknown, Self::from)
+    }
+}
+
 /// Sets the condition `type_`. Its transition time moves only if its status does.
 pub fn set_condition(
     conditions: &mut Vec<Condition>,
     type_: &str,
-    is: bool,
+    is: impl Into<Truth>,
     reason: &str,
     message: &str,
     generation: i64,
     now: Timestamp,
 ) {
-    let status = if is { "True" } else { "False" };
+    let status = is.into().as_str();
     let message = clean(message, MAX_MESSAGE);
     let message = message[..message.floor_char_boundary(MAX_MESSAGE)].to_owned();
     let since = conditions

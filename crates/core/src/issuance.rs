@@ -30,6 +30,7 @@ mod rejected;
 mod renewal_info;
 mod report;
 mod rest;
+mod served;
 mod situation;
 mod solve;
 mod state;

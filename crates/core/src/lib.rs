@@ -25,6 +25,7 @@
 //! - [`persistent_record`]: TXT records that people set once, for dns-persist-01;
 //! - [`records`]: TXT records that were presented, until they are removed;
 //! - [`revocation`]: pending revocations;
+//! - [`served`]: whether servers show the certificate that the Secret has;
 //! - [`unreadable`]: what is reported about objects that cannot be read;
 //! - [`secret`]: the parts of a Secret;
 //! - [`renewal`], [`backoff`]: when;
@@ -65,6 +66,7 @@ pub mod revocation;
 pub mod revoked;
 pub mod secret;
 pub mod secret_claim;
+pub mod served;
 pub mod shard;
 pub mod signing_request;
 pub mod solvers;

@@ -47,6 +47,8 @@ pub enum Purpose {
     SelfCheck,
     /// A CA's revocation list.
     RevocationList,
+    /// A server that is to show a certificate.
+    Served,
 }
 
 impl Purpose {

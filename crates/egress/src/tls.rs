@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, LazyLock};
 
+use parking_lot::Mutex;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
@@ -54,7 +55,32 @@ pub fn bundle(pem: &[u8]) -> Result<ClientConfig, TlsError> {
 /// # Errors
 /// [`TlsError::Setup`]
 pub fn no_verification() -> Result<ClientConfig, TlsError> {
-    config(Arc::new(NoVerification(provider().signature_verification_algorithms)))
+    config(Arc::new(NoVerification::new()))
+}
+
+/// Trusts every certificate, and records what the server shows, even if the handshake fails afterwards. It offers no protocol of an
+/// application, so that it suits any server.
+///
+/// # Errors
+/// [`TlsError::Setup`]
+pub fn recording() -> Result<(ClientConfig, RecordedChain), TlsError> {
+    let recorded = RecordedChain::default();
+    let verifier = Recording { inner: NoVerification::new(), recorded: recorded.clone() };
+    let mut config = config(Arc::new(verifier))?;
+    config.alpn_protocols.clear();
+    Ok((config, recorded))
+}
+
+/// The certificates that a server has shown, the first one its own. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedChain(Arc<Mutex<Vec<CertificateDer<'static>>>>);
+
+impl RecordedChain {
+    /// Takes them. There are none before the server has shown them.
+    #[must_use]
+    pub fn take(&self) -> Vec<CertificateDer<'static>> {
+        std::mem::take(&mut self.0.lock())
+    }
 }
 
 fn config(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, TlsError> {
@@ -75,6 +101,12 @@ fn provider() -> Arc<CryptoProvider> {
 /// For `skipTLSVerify`, and for self-checks.
 #[derive(Debug)]
 struct NoVerification(WebPkiSupportedAlgorithms);
+
+impl NoVerification {
+    fn new() -> Self {
+        Self(provider().signature_verification_algorithms)
+    }
+}
 
 impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
@@ -111,6 +143,50 @@ impl ServerCertVerifier for NoVerification {
     }
 }
 
+/// The same, and records the certificates.
+#[derive(Debug)]
+struct Recording {
+    inner: NoVerification,
+    recorded: RecordedChain,
+}
+
+impl ServerCertVerifier for Recording {
+    fn verify_server_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.recorded.0.lock() =
+            [own].into_iter().chain(others).map(|one| one.clone().into_owned()).collect();
+        self.inner.verify_server_cert(own, others, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, own, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        own: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, own, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
@@ -126,6 +202,18 @@ mod tests {
             assert_eq!(handshake(no_verification().unwrap(), server.clone()), Ok(()), "{version:?}");
             let refused = handshake(bundle(pem.as_bytes()).unwrap(), server);
             assert!(matches!(refused, Err(rustls::Error::InvalidCertificate(_))), "{version:?}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_shows_is_recorded_also_if_it_then_asks_for_a_certificate_of_the_client() {
+        for version in [&version::TLS12, &version::TLS13] {
+            let (server, pem) = server_with_an_expired_certificate(version);
+            let (client, recorded) = recording().unwrap();
+            assert_eq!(recorded.take(), Vec::new());
+            assert_eq!(handshake(client, server), Ok(()), "{version:?}");
+            let shown: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes()).map(Result::unwrap).collect();
+            assert_eq!((recorded.take(), recorded.take()), (shown, Vec::new()), "{version:?}");
         }
     }
 

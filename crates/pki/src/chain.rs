@@ -177,6 +177,17 @@ impl Leaf {
         })
     }
 
+    /// Whether a client accepts the certificate for `identifier`, a DNS name or an IP address. The common name does not count.
+    #[must_use]
+    pub fn is_for(&self, identifier: &str) -> bool {
+        if let Ok(address) = identifier.parse() {
+            return self.ip_addresses.contains(&address);
+        }
+        let name = identifier.to_ascii_lowercase();
+        let wildcard = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
+        [Some(name), wildcard].iter().flatten().any(|name| self.dns_names.contains(name))
+    }
+
     /// Checks that the certificate is for `key`.
     ///
     /// # Errors

@@ -90,20 +90,11 @@ impl ShownCertificate {
             return digest.map_or(Self::Malformed, Self::Answer);
         }
         match Leaf::from_der(der) {
-            Ok(leaf) if is_for(&leaf, identifier) => Self::OfIdentifier,
+            Ok(leaf) if leaf.is_for(identifier) => Self::OfIdentifier,
             Ok(_) => Self::OfOthers,
             Err(_) => Self::Malformed,
         }
     }
-}
-
-fn is_for(leaf: &Leaf, identifier: &str) -> bool {
-    if let Ok(address) = identifier.parse() {
-        return leaf.ip_addresses.contains(&address);
-    }
-    let name = identifier.to_ascii_lowercase();
-    let wildcard = name.split_once('.').map(|(_, parent)| format!("*.{parent}"));
-    [Some(name), wildcard].iter().flatten().any(|name| leaf.dns_names.contains(name))
 }
 
 #[cfg(test)]

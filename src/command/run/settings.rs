@@ -103,6 +103,16 @@ pub struct Run {
     /// never.
     #[arg(long, env = "CERTWRIGHT_REVOCATION_CHECK_INTERVAL", default_value = "24h", value_parser = duration)]
     pub revocation_check_interval: Duration,
+    /// Whether to connect to the names of Certificates that do not set `served.check`, to check that the certificate in the Secret is
+    /// served there.
+    #[arg(long, env = "CERTWRIGHT_CHECK_SERVED", default_value_t = false, action = ArgAction::Set)]
+    pub check_served: bool,
+    /// How often to check that. 0s means never, whatever Certificates set.
+    #[arg(long, env = "CERTWRIGHT_SERVED_CHECK_INTERVAL", default_value = "6h", value_parser = duration)]
+    pub served_check_interval: Duration,
+    /// Ports, separated by commas, that Certificates may name for that.
+    #[arg(long, env = "CERTWRIGHT_SERVED_PORTS", value_delimiter = ',', default_value = "443")]
+    pub served_ports: Vec<u16>,
     /// Whether to create Certificates for annotations on Ingresses, Gateways and ListenerSets. If not, these are not watched.
     #[arg(long, env = "CERTWRIGHT_ANNOTATIONS", default_value_t = true, action = ArgAction::Set)]
     pub annotations: bool,

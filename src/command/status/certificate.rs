@@ -8,8 +8,8 @@ use crate::command::handbook::Chapter;
 use crate::command::outlook::{self, Outlook, condition, time};
 use crate::command::output::{moment, table};
 use certwright_api::{
-    CONDITION_IGNORED_FIELDS, CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, CONDITION_REVOKED, Certificate,
-    CertificateStatus, certificate_reason as reason,
+    CONDITION_IGNORED_FIELDS, CONDITION_RENEWAL_WINDOW, CONDITION_REVOCATION, CONDITION_REVOKED,
+    CONDITION_SERVED, Certificate, CertificateStatus, certificate_reason as reason,
 };
 use certwright_core::issuers::{Issuers, in_words};
 use certwright_core::spec::names;
@@ -73,6 +73,7 @@ fn facts(
         optional("Serial", status.serial_number.clone()),
         optional("Failures", failure),
         optional("Order", order),
+        remark("Served", status, CONDITION_SERVED),
         remark("Revoked", status, CONDITION_REVOKED),
         optional("Proved until", at(status.authorization_expires.as_ref())),
         remark("Revocation", status, CONDITION_REVOCATION),

@@ -67,6 +67,7 @@ impl ReconcileCertificate {
             IssuanceStep::EndRehearsal(rehearsal) => Outcome::Ended(Ending::Rehearsed(rehearsal)),
             IssuanceStep::UseIssuer(issuer) => Outcome::IssuerChosen(issuer),
             IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
+            IssuanceStep::RecordServed(finding) => Outcome::ServedRecorded(finding),
             IssuanceStep::ReadRevocationList { url, patience } => {
                 let _ = timeout(patience, context.revocation_lists.fetch_now(&url)).await;
                 self.listed = context.revocation_lists.finding(&self.uid);

@@ -54,6 +54,7 @@ impl ReconcileCertificate {
             next_key: None,
             asked: context.renewal_info_polls.last(&uid),
             listed: context.revocation_lists.finding(&uid),
+            served: context.served_checks.finding(&uid),
             certificate,
             namespace,
             name,

@@ -10,10 +10,10 @@ use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::shard::Write;
-use crate::runtime::metrics::{CertificateFacts, Waiting};
+use crate::runtime::metrics::{CertificateFacts, Served, Waiting};
 use certwright_api::{
-    CONDITION_ISSUING, CONDITION_READY, CONDITION_REVOKED, Certificate, FIELD_MANAGER, GROUP, VERSION,
-    certificate_reason as reason,
+    CONDITION_ISSUING, CONDITION_READY, CONDITION_REVOKED, CONDITION_SERVED, Certificate, FIELD_MANAGER,
+    GROUP, VERSION, certificate_reason as reason,
 };
 use certwright_core::conditions::{condition, is_true};
 use certwright_core::ledger::Owner;
@@ -104,6 +104,7 @@ impl ReconcileCertificate {
             queued: issuing.is_some_and(|issuing| issuing.reason == reason::QUEUED),
             waiting: issuing.map(|issuing| Waiting::of(&issuing.reason, issuing.last_transition_time.0)),
             revoked: is_true(&self.state.status.conditions, CONDITION_REVOKED),
+            served: condition(&self.state.status.conditions, CONDITION_SERVED).and_then(Served::of),
         };
         context.metrics.certificate(&self.namespace, &self.name, facts);
     }

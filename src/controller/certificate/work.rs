@@ -19,6 +19,7 @@ use certwright_core::naming::next_private_key_secret;
 use certwright_core::reissue::SecretView;
 use certwright_core::renewal::{RenewalInfoPoll, RenewalInfoPolling};
 use certwright_core::revoked::Finding;
+use certwright_core::served;
 use certwright_pki::PrivateKey;
 
 /// One reconcile of a Certificate.
@@ -85,6 +86,8 @@ pub(super) struct Seen {
     pub(super) namespace_is_ending: bool,
     /// What was found on a revocation list.
     pub(super) listed: Option<Arc<Finding>>,
+    /// What was found about what servers show.
+    pub(super) served: Option<Arc<served::Finding>>,
 }
 
 impl Seen {
@@ -126,6 +129,7 @@ impl Seen {
             revocation: self.asked_to_revoke(),
             listed: self.listed.as_deref(),
             checks_lists: !context.config.revocation_check_interval.is_zero(),
+            served: context.config.served.observed(&self.certificate, self.served.as_deref()),
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use certwright_api::certificate_reason;
 use certwright_runtime::clock;
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -38,6 +39,38 @@ impl Waiting {
     }
 }
 
+/// What servers show of a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// The one in the Secret.
+    Right,
+    /// An older one.
+    Old,
+    /// Another one.
+    Other,
+}
+
+impl Served {
+    /// From the condition `Served`. `None` if it is not known what servers show.
+    #[must_use]
+    pub fn of(condition: &Condition) -> Option<Self> {
+        match (condition.status.as_str(), condition.reason.as_str()) {
+            ("True", _) => Some(Self::Right),
+            ("False", certificate_reason::OLD_CERTIFICATE_SERVED) => Some(Self::Old),
+            ("False", _) => Some(Self::Other),
+            _ => None,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Right => "stored",
+            Self::Old => "old",
+            Self::Other => "other",
+        }
+    }
+}
+
 /// The facts about a Certificate that are exported.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CertificateFacts {
@@ -55,6 +88,8 @@ pub struct CertificateFacts {
     pub waiting: Option<Waiting>,
     /// Whether the CA has revoked the certificate in its Secret without being asked by the operator.
     pub revoked: bool,
+    /// What servers show of it, if that is known.
+    pub served: Option<Served>,
 }
 
 /// The gauges of all Certificates, written from one map so that each name is stored once.
@@ -134,6 +169,17 @@ impl Collector for Certificates {
                 let labels = [("namespace", namespace.as_str()), ("name", name.as_str())];
                 ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
             }
+        }
+        let help = "1 if servers show the certificate in the Secret, 0 if not; absent if that is not known";
+        let mut family = encoder.encode_descriptor("certificate_served", help, None, MetricType::Gauge)?;
+        for ((namespace, name), facts) in certificates.iter() {
+            let Some(served) = facts.served else { continue };
+            let labels = [
+                ("namespace", namespace.as_str()),
+                ("name", name.as_str()),
+                ("certificate", served.as_str()),
+            ];
+            ConstGauge::new(i64::from(served == Served::Right)).encode(family.encode_family(&labels)?)?;
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ use certwright_core::{
     renewal::RenewalInfoPolling,
     revocation::RevocationRequests,
     secret::{TYPE_TLS, labels},
+    served,
     spec::ValidatedCertificate,
     tls_secret::{tls_annotations, tls_data, view},
 };
@@ -207,6 +208,7 @@ pub fn status_at_rest(
         revocation: RevocationRequests::default(),
         listed: None,
         checks_lists: false,
+        served: served::Observed::Off,
     };
     let after = Snapshot { secret: &stored, ..before };
     let mut state = State { status: certificate.status.clone().unwrap_or_default(), ..State::default() };

@@ -8,6 +8,7 @@ async fn a_certificate_written_for_cert_manager_is_accepted_as_it_is() -> Result
         let good = [
             "dnsNames: [a.test], renewal: { policy: RenewBefore, windows: [{ cron: '*/15 1-5,22 1,15 JAN-mar Mon,5-7', windowDuration: 1h30m, timezone: Europe/Paris }] }",
             "dnsNames: [a.test], renewal: { policy: Disabled }",
+            "dnsNames: ['*.a.test'], served: { check: true, port: 465, addresses: [192.0.2.1, '2001:db8::1'], serverName: www.a.test }",
             "dnsNames: [a.test, '*.a.test', xn--mnchen-3ya.test, A.Example.TEST, a]",
             "ipAddresses: [192.0.2.1, '2001:db8::1']",
             "commonName: a.test",

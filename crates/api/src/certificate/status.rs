@@ -20,7 +20,8 @@ pub struct CertificateStatus {
     pub observed_generation: Option<i64>,
     /// `Ready`: the Secret contains a valid certificate that matches the spec. `Issuing`: an issuance is in progress. While the
     /// Certificate is not ready, `Reconciling` means that the operator is working on it, and `Stalled` that it waits for you.
-    /// `IgnoredFields` lists fields of the spec that have no effect, if there are any.
+    /// `IgnoredFields` lists fields of the spec that have no effect, if there are any. `Served`: servers show the certificate in the
+    /// Secret.
     #[schemars(schema_with = "schema::conditions")]
     pub conditions: Vec<Condition>,
     /// Time from which the certificate in the Secret is valid.

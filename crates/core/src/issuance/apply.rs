@@ -134,11 +134,10 @@ impl State {
             Outcome::RevocationAsked(revocation, attempt) => {
                 self.asked_to_revoke(seen, &revocation, attempt, now)
             }
-            Outcome::RevocationGivenUp(revocation, words) => {
-                self.give_up_revocation(seen, &revocation, words, now)
-            }
+            Outcome::RevocationGivenUp(which, words) => self.give_up_revocation(seen, &which, words, now),
             Outcome::RevokedRecorded(finding) => self.record_revoked(seen, &finding, now),
             Outcome::RevocationListRead => self.saw_revocation_list(seen),
+            Outcome::ServedRecorded(finding) => self.record_served(seen, finding.map(|found| *found), now),
             Outcome::IssuerChosen(issuer) => self.use_issuer(seen, issuer, now),
         }
     }

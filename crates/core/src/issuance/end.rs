@@ -173,5 +173,6 @@ impl State {
         self.status.revision = Some(self.status.revision.unwrap_or_default() + 1);
         // The next steps may fail, and this may run again.
         self.status.serial_number = Some(leaf.serial_number.clone());
+        self.forget_served(seen, now);
     }
 }

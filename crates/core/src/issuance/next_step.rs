@@ -9,6 +9,7 @@ use super::order::go_on;
 use super::pace::{backing_off, failed_generation, is_due_by_time, too_soon};
 use super::rehearse;
 use super::renewal_info::ask_before_rest;
+use super::served;
 use super::step::{make_room, wait};
 use super::waiting::{look_at_cluster_again, waiting_since, without_password};
 use super::{IssuanceStep, IssuerView, Situation, Snapshot, State};
@@ -35,6 +36,9 @@ pub fn next_step(state: &State, seen: &Snapshot<'_>, now: Timestamp) -> Issuance
     }
     if let Some(step) = listed::news(situation) {
         return step;
+    }
+    if let Some(news) = served::news(&state.status, seen) {
+        return IssuanceStep::RecordServed(news.map(Box::new));
     }
     match next_of_issuance(situation, now) {
         // Cleaning up is less urgent than the issuance.

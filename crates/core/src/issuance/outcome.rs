@@ -11,6 +11,7 @@ use crate::events::Event;
 use crate::renewal::{NoSuggestion, RenewalInfoPoll};
 use crate::revocation::{Attempt, Remark, Revocation};
 use crate::revoked::Finding;
+use crate::served;
 use certwright_acme::{
     AccountStatus, AcmeError, AcmeResponse, Authorization, Challenge, NewOrder, Order, RenewalInfo,
 };
@@ -127,6 +128,8 @@ pub enum Outcome {
     IssuerChosen(IssuerRef),
     /// The revocation list was fetched, or could not be: the next snapshot has what it says.
     RevocationListRead,
+    /// It was checked what servers show, or this is no longer checked.
+    ServedRecorded(Option<Box<served::Finding>>),
 }
 
 /// A downloaded certificate.

@@ -188,7 +188,11 @@ impl State {
                 let leaf = seen.secret.leaf();
                 self.status.not_before = leaf.map(|leaf| Time(leaf.not_before));
                 self.status.not_after = leaf.map(|leaf| Time(leaf.not_after));
-                self.status.serial_number = leaf.map(|leaf| leaf.serial_number.clone());
+                let serial_number = leaf.map(|leaf| leaf.serial_number.clone());
+                if self.status.serial_number != serial_number {
+                    self.status.serial_number = serial_number;
+                    self.forget_served(seen, now);
+                }
                 self.status.renewal_time = renewal.as_ref().map(|plan| Time(plan.time));
                 self.status.revocation_list_url = leaf.and_then(|leaf| leaf.revocation_list_url.clone());
                 self.report_windows(seen, renewal.as_ref(), now);

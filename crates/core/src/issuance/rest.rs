@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
-use super::{Snapshot, State};
+use super::{Snapshot, State, served};
 use crate::conditions::{condition, is_true};
 use crate::naming::digest;
 use crate::renewal::whole_seconds;
@@ -52,7 +52,8 @@ pub fn at_rest_until(
     let serial = status.serial_number.as_deref().unwrap_or_default();
     let not_revoked = by_ca(status, serial, wanted.on_revoked).is_none()
         && seen.listed.is_none_or(|finding| !is_news(status, serial, finding));
-    if !(unchanged && is_idle && nothing_asked && not_revoked) {
+    let nothing_found = served::news(status, seen).is_none();
+    if !(unchanged && is_idle && nothing_asked && not_revoked && nothing_found) {
         return None;
     }
     let renewal = status.renewal_time.as_ref().map(|time| seen.here(time.0));

@@ -13,6 +13,7 @@ use crate::reissue::{self, Current, Due, SecretView, Urgency};
 use crate::renewal::RenewalInfoPolling;
 use crate::revocation::RevocationRequests;
 use crate::revoked::{self, Finding};
+use crate::served::Observed;
 use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_api::{CertificateStatus, RenewalInfoStatus};
 use certwright_pki::{Chain, KeyAlgorithm};
@@ -88,6 +89,8 @@ pub struct Snapshot<'a> {
     pub listed: Option<&'a Finding>,
     /// Whether revocation lists are fetched.
     pub checks_lists: bool,
+    /// What servers show of the certificate in the Secret.
+    pub served: Observed<'a>,
 }
 
 /// What the decision on the next step is based on: a snapshot, and the state of the issuance.

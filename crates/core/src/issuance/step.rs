@@ -8,7 +8,7 @@ use super::{CaaQuestion, Challenged, Failure, Leftovers, Rehearsal};
 use crate::reissue::Urgency;
 use crate::revoked::Finding;
 use crate::spec::ValidatedCertificate;
-use crate::{records, revocation};
+use crate::{records, revocation, served};
 use certwright_acme::NewOrder;
 use certwright_api::IssuerRef;
 use certwright_pki::{Chain, KeyAlgorithm, KeyEncoding, SigningRequest, Subject};
@@ -114,6 +114,8 @@ pub enum IssuanceStep {
         /// How long to wait for the answer.
         patience: Duration,
     },
+    /// Record what servers show of the certificate in the Secret; `None` if that is no longer checked.
+    RecordServed(Option<Box<served::Finding>>),
 }
 
 /// The private key of an order.

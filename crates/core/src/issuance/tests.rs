@@ -19,6 +19,7 @@ mod reports;
 mod rest;
 mod revocation;
 mod secret;
+mod served;
 mod status;
 mod stumbles;
 mod suggestion;

@@ -106,6 +106,7 @@ impl Case {
             revocation: self.asked,
             listed: None,
             checks_lists: false,
+            served: crate::served::Observed::Off,
         }
     }
 

@@ -13,8 +13,8 @@ use tokio_rustls::TlsConnector;
 use self::answer::HttpResponse;
 use self::dns::NameServers;
 use super::challenge_path;
-use certwright_egress::Egress;
 use certwright_egress::tls::TlsError;
+use certwright_egress::{Egress, Purpose};
 use certwright_text::clean;
 
 mod answer;
@@ -145,6 +145,24 @@ impl SelfCheck {
         let connected = self.connect(identifier, port, &mut progress);
         let connected = tokio::time::timeout(self.time_limit, connected).await;
         connected.unwrap_or_else(|_| Err(progress.unfinished.clone()))
+    }
+
+    /// All addresses of `host`, a DNS name or an IP address, IPv6 first.
+    pub(crate) async fn addresses_of(&self, host: &str) -> Result<Vec<IpAddr>, SelfCheckFailure> {
+        match ip(host) {
+            Some(address) => Ok(vec![address]),
+            None => self.name_servers.addresses(host).await,
+        }
+    }
+
+    /// Connects to one address of `host`. The error is `None` if the egress rules forbid it.
+    pub(crate) async fn connect_to(
+        &self,
+        purpose: Purpose,
+        host: &str,
+        at: SocketAddr,
+    ) -> Result<TcpStream, Option<ConnectFailure>> {
+        fetch::connect_to(&self.egress, purpose, host, at).await
     }
 
     async fn connect(

@@ -71,6 +71,8 @@ pub enum Event {
     SelfCheckPasses(bool),
     PlaceIsFree(bool),
     CaaAllowsOnly(Option<&'static str>),
+    /// It is checked whether the certificate is served, with this result; or no longer.
+    Serves(Option<bool>),
 }
 
 pub fn event() -> impl Strategy<Value = Event> {
@@ -156,6 +158,7 @@ pub fn event() -> impl Strategy<Value = Event> {
         any::<bool>().prop_map(SelfCheckPasses),
         any::<bool>().prop_map(PlaceIsFree),
         prop::sample::select(vec![None, Some("ca.test"), Some("other.test")]).prop_map(CaaAllowsOnly),
+        prop::option::of(any::<bool>()).prop_map(Serves),
     ];
     prop_oneof![6 => operator, 3 => ca, 2 => spec, 2 => cluster]
 }
@@ -284,6 +287,7 @@ impl World {
             Event::SelfCheckPasses(passes) => self.self_check_passes = passes,
             Event::PlaceIsFree(free) => self.place_is_free = free,
             Event::CaaAllowsOnly(ca) => self.caa_allows("a.test", ca),
+            Event::Serves(is) => self.serves(is),
         }
     }
 

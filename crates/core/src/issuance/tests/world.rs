@@ -103,6 +103,7 @@ pub struct World {
     pub listed: Option<Finding>,
     pub on_list: Option<Finding>,
     pub checks_lists: bool,
+    pub served: Option<crate::served::Finding>,
 
     // The operator.
     pub state: State,
@@ -196,6 +197,7 @@ impl World {
             listed: None,
             on_list: None,
             checks_lists: true,
+            served: None,
             state: State::default(),
             reports: Vec::new(),
             known: CertificateStatus::default(),
@@ -356,6 +358,7 @@ impl World {
             ),
             listed: self.listed.as_ref(),
             checks_lists: self.checks_lists,
+            served: crate::served::Observed::of(&self.spec, false, self.served.as_ref()),
         };
         then(&seen, state)
     }

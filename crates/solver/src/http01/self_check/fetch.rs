@@ -42,24 +42,38 @@ pub(super) async fn connect(
     let (mut tried, mut forbidden) = (Vec::new(), false);
     for &at in addresses {
         progress.unfinished = SelfCheckFailure::ConnectTimeout { at, others: OtherAddresses(tried.clone()) };
-        match tokio::time::timeout(CONNECT_TIMEOUT, egress.tcp(Purpose::SelfCheck, host, at)).await {
-            Ok(Ok(stream)) => {
+        match connect_to(egress, Purpose::SelfCheck, host, at).await {
+            Ok(stream) => {
                 if !tried.is_empty() {
                     tracing::debug!(%at, before = %OtherAddresses(tried), "connected, but not at the first address");
                 }
                 return Ok((stream, at));
             }
-            Ok(Err(error)) if is_forbidden(&error) => forbidden = true,
-            Ok(Err(error)) => {
-                tracing::debug!(%at, %error, "connecting failed");
-                tried.push((at, classify(error.kind())));
-            }
-            Err(_) => tried.push((at, ConnectFailure::Timeout)),
+            Err(None) => forbidden = true,
+            Err(Some(failure)) => tried.push((at, failure)),
         }
     }
     match tried.is_empty() && forbidden {
         true => Err(SelfCheckFailure::Forbidden { host: host.to_owned(), forbidden: Forbidden }),
         false => Err(unreachable(tried)),
+    }
+}
+
+/// Connects to one address of `host`. The error is `None` if the egress rules forbid it.
+pub(super) async fn connect_to(
+    egress: &Egress,
+    purpose: Purpose,
+    host: &str,
+    at: SocketAddr,
+) -> Result<TcpStream, Option<ConnectFailure>> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, egress.tcp(purpose, host, at)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) if is_forbidden(&error) => Err(None),
+        Ok(Err(error)) => {
+            tracing::debug!(%at, %error, "connecting failed");
+            Err(Some(classify(error.kind())))
+        }
+        Err(_) => Err(Some(ConnectFailure::Timeout)),
     }
 }
 

@@ -163,6 +163,7 @@ impl World {
                 Outcome::IssuerChosen(issuer)
             }
             IssuanceStep::RecordRevoked(finding) => Outcome::RevokedRecorded(finding),
+            IssuanceStep::RecordServed(finding) => Outcome::ServedRecorded(finding),
             IssuanceStep::ReadRevocationList { .. } => {
                 self.listed.clone_from(&self.on_list);
                 Outcome::RevocationListRead
