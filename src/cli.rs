@@ -7,7 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
     Check, Completion, Deactivate, DnsRecord, Error, Exit, Explain, List, Migrate, Rebind, Renew, Retry,
-    Revoke, Rollover, Run, Status, crds, man,
+    Revoke, Rollover, Run, Status, Ui, crds, man,
 };
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.
@@ -30,6 +30,8 @@ pub enum Command {
     Status(Status),
     /// List Certificates, when they expire, and what happens next.
     List(List),
+    /// Serve a page about Certificates and issuers to a browser on this machine.
+    Ui(Ui),
     /// Renew Certificates now.
     Renew(Renew),
     /// Revoke the certificate of a Certificate now.
@@ -74,6 +76,7 @@ impl Cli {
             Command::Crds => crds::execute(),
             Command::Status(command) => command.execute().await,
             Command::List(command) => command.execute().await,
+            Command::Ui(command) => command.execute().await,
             Command::Renew(command) => command.execute().await,
             Command::Revoke(command) => command.execute().await,
             Command::Retry(command) => command.execute().await,

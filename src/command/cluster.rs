@@ -64,6 +64,15 @@ impl ClusterArgs {
         Ok(Cluster { client: client(for_requests)?, watching: client(for_watches)?, namespace })
     }
 
+    /// The name of the context in use, if there is a kubeconfig.
+    pub fn context_in_use(&self) -> Option<String> {
+        let kubeconfig = match &self.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        self.context.clone().or(kubeconfig.ok()?.current_context)
+    }
+
     async fn config(&self) -> Result<Config, Error> {
         if self.context.is_none() && self.kubeconfig.is_none() {
             return Config::infer().await.map_err(|error| Error::NoCluster(Box::new(error)));

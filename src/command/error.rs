@@ -50,6 +50,12 @@ pub enum Error {
     /// The request makes no sense.
     #[error("{0}")]
     Usage(String),
+    /// The port of a server cannot be used.
+    #[error("cannot listen on port {0} of 127.0.0.1; choose another with --port")]
+    Listen(u16, #[source] io::Error),
+    /// The system has no randomness.
+    #[error("the system provides no random numbers")]
+    NoRandomness,
     /// The output cannot be written.
     #[error("cannot write the output")]
     Output(#[source] io::Error),

@@ -1,6 +1,8 @@
 //! The entries of `docs/troubleshooting.md`, one for each reason. The page is part of the binary, so there is a single source. What
 //! to do about a CA's code is part of the table of codes, from which the page has it.
 
+use std::collections::BTreeMap;
+
 use super::output::{BOLD, styled, wrapped};
 use certwright_acme::CODES;
 use certwright_core::remedy;
@@ -58,6 +60,18 @@ pub fn entry(chapter: Chapter, reason: &str) -> Option<Entry> {
     let of =
         |heading: &str| entries().into_iter().find(|entry| entry.of == heading && entry.reason == reason);
     of(chapter.heading()).or_else(|| of(OF_CAS))
+}
+
+/// What to do about each reason of an issuer or a Certificate, and each code of a CA: the first paragraph of its entry, as text.
+pub fn remedies(chapter: Chapter) -> BTreeMap<&'static str, String> {
+    let entries = entries();
+    let of = |heading: &'static str| entries.iter().filter(move |entry| entry.of == heading);
+    let first = |entry: &Entry| {
+        let paragraph = entry.text.split("\n\n").next().unwrap_or_default();
+        let words = unlinked(paragraph).replace("**", "");
+        words.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    of(OF_CAS).chain(of(chapter.heading())).map(|entry| (entry.reason, first(entry))).collect()
 }
 
 /// The entries of a reason, or of a code in the form in which a CA sends it. Ignores case.
@@ -177,6 +191,20 @@ mod tests {
         let [entry] = &look_up("OUT_OF_CREDIT")[..] else { panic!("{:?}", look_up("OUT_OF_CREDIT")) };
         assert!(entry.text.starts_with("Buy credit in the CA's portal"), "{}", entry.text);
         assert!(entry.text.contains("\n\nThe CA's staff must act"), "{}", entry.text);
+    }
+
+    #[test]
+    fn every_reason_has_a_remedy_in_plain_words() {
+        for (chapter, reasons) in
+            [(Chapter::Issuers, issuer_reason::ALL), (Chapter::Certificates, certificate_reason::ALL)]
+        {
+            let remedies = remedies(chapter);
+            for reason in reasons.iter().chain(&["OUT_OF_CREDIT"]) {
+                let remedy = &remedies[reason];
+                assert!(remedy.len() > 20 && !remedy.contains(['\n', '\u{1b}']), "{reason}: {remedy}");
+                assert!(!remedy.contains("](") && !remedy.contains("**"), "{reason}: {remedy}");
+            }
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod rollover;
 mod run;
 mod shards;
 mod status;
+mod ui;
 mod values;
 mod wait;
 
@@ -63,3 +64,4 @@ pub use revoke::Revoke;
 pub use rollover::Rollover;
 pub use run::Run;
 pub use status::Status;
+pub use ui::Ui;

@@ -74,7 +74,14 @@ impl Status {
     }
 }
 
-async fn certificate_status(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error> {
+/// The screen about a Certificate, and whether it is ready.
+///
+/// # Errors
+/// [`Error`], if it cannot be read.
+pub(super) async fn certificate_status(
+    cluster: &Cluster,
+    name: &str,
+) -> Result<(String, Option<bool>), Error> {
     let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), &cluster.namespace);
     let called = outlook::named("Certificate", Some(&cluster.namespace), name);
     let found = shown(&cluster.one(&api, name, &called).await?)?;
@@ -85,7 +92,11 @@ async fn certificate_status(cluster: &Cluster, name: &str) -> Result<(String, Op
     Ok((certificate::rendered(&found, &outlook, issuer.as_ref(), &events, now), outlook.ready))
 }
 
-async fn issuer_status<K>(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error>
+/// The screen about an issuer, and whether it is ready.
+///
+/// # Errors
+/// [`Error`], if it cannot be read.
+pub(super) async fn issuer_status<K>(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error>
 where
     K: IssuerApi + Serialize,
 {

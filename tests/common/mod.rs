@@ -6,6 +6,7 @@ pub mod annotations;
 pub mod api;
 pub mod cas;
 pub mod certwright_dns;
+pub mod chromium;
 pub mod crash;
 pub mod dns;
 pub mod fault_cells;

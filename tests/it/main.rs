@@ -113,3 +113,4 @@ mod terms_of_service;
 mod tls_alpn01;
 mod traces;
 mod traefik;
+mod ui;

@@ -41,7 +41,12 @@ const PASS_FOR_ISSUERS: &[&str] = &[
 pub fn of_certificate(conditions: &[Condition]) -> Option<Standing> {
     let reason = unready(conditions)?;
     let issuing = conditions.iter().any(|found| found.type_ == CONDITION_ISSUING && found.status == "True");
-    Some(standing(issuing && !HOLD_UP_CERTIFICATES.contains(&reason)))
+    Some(standing(issuing && !needs_a_person(reason)))
+}
+
+/// Whether an issuance that waits for this reason waits until a person acts.
+pub fn needs_a_person(reason: &str) -> bool {
+    HOLD_UP_CERTIFICATES.contains(&reason)
 }
 
 /// The standing of an Issuer or ClusterIssuer; `None` if it is ready.

@@ -1,0 +1,92 @@
+//! Which object a row is about. The page uses it in paths.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::controller::issuer_record::IssuerId;
+use certwright_api::IssuerKind;
+
+/// A Certificate or an issuer. `Display` and `FromStr` are `certificate/NAMESPACE/NAME`, `issuer/NAMESPACE/NAME` or
+/// `clusterissuer/NAME`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// A Certificate: its namespace and its name.
+    Certificate(String, String),
+    /// An issuer.
+    Issuer(IssuerId),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Certificate(namespace, name) => write!(f, "certificate/{namespace}/{name}"),
+            Self::Issuer(IssuerId { namespace: Some(namespace), name, .. }) => {
+                write!(f, "issuer/{namespace}/{name}")
+            }
+            Self::Issuer(IssuerId { namespace: None, name, .. }) => write!(f, "clusterissuer/{name}"),
+        }
+    }
+}
+
+/// The text is no key.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such object")]
+pub struct NoKey;
+
+impl FromStr for Key {
+    type Err = NoKey;
+
+    fn from_str(text: &str) -> Result<Self, NoKey> {
+        let parts: Vec<&str> = text.split('/').collect();
+        if !parts.iter().all(|part| is_name(part)) {
+            return Err(NoKey);
+        }
+        let issuer = |kind, namespace: Option<&str>, name: &str| {
+            Self::Issuer(IssuerId { kind, namespace: namespace.map(str::to_owned), name: name.to_owned() })
+        };
+        match *parts {
+            ["certificate", namespace, name] => Ok(Self::Certificate(namespace.to_owned(), name.to_owned())),
+            ["issuer", namespace, name] => Ok(issuer(IssuerKind::Issuer, Some(namespace), name)),
+            ["clusterissuer", name] => Ok(issuer(IssuerKind::ClusterIssuer, None, name)),
+            _ => Err(NoKey),
+        }
+    }
+}
+
+/// Whether this can be the name of an object or a namespace: it becomes part of a path of the API server.
+fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    (1..=253).contains(&text.len()) && text.chars().all(allowed) && !text.starts_with('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_is_written() {
+        for text in ["certificate/shop/www", "issuer/shop/acme", "clusterissuer/acme.2"] {
+            assert_eq!(text.parse::<Key>().map(|key| key.to_string()), Ok(text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_an_object_is_no_key() {
+        let long = format!("clusterissuer/{}", "a".repeat(254));
+        for text in [
+            "",
+            "certificate",
+            "certificate/shop",
+            "certificate/shop/www/log",
+            "secret/shop/www",
+            "issuer/shop/",
+            "certificate/../www",
+            "certificate/shop/a?b",
+            "certificate/shop/a%2fb",
+            "clusterissuer/A",
+            &long,
+        ] {
+            assert_eq!(text.parse::<Key>(), Err(NoKey), "{text}");
+        }
+    }
+}
