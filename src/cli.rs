@@ -6,8 +6,8 @@ use std::path::Path;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
-    Check, Completion, Deactivate, DnsRecord, Error, Exit, Explain, List, Migrate, Rebind, Renew, Retry,
-    Revoke, Rollover, Run, Status, Ui, crds, man,
+    Check, Completion, Deactivate, DnsRecord, Error, Exit, Explain, Inspect, List, Migrate, Rebind, Renew,
+    Retry, Revoke, Rollover, Run, Status, Top, Ui, Version, answer, crds, man,
 };
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.
@@ -36,7 +36,7 @@ pub enum Command {
     Renew(Renew),
     /// Revoke the certificate of a Certificate now.
     Revoke(Revoke),
-    /// Try an issuer again now, whatever failed before.
+    /// Try issuers, or issuances that failed, again now.
     Retry(Retry),
     /// Roll over the account key of an issuer now.
     Rollover(Rollover),
@@ -56,11 +56,18 @@ pub enum Command {
     Man,
     /// Migrate Issuers, ClusterIssuers and Certificates from cert-manager.
     Migrate(Box<Migrate>),
+    /// Print the versions of this program and of the operator.
+    Version(Version),
+    /// Look into a Secret with a certificate: chain, key, revocation, and what uses it.
+    Inspect(Inspect),
+    /// Show Certificates and issuers live: what is under way, what waits, what fails, and what is renewed next.
+    Top(Top),
 }
 
 impl Cli {
-    /// Parses the arguments of the process. If they are invalid, prints a usage message and exits.
+    /// Parses the arguments of the process. Answers a shell that asks how they continue, and exits. If they are invalid, prints a usage message and exits.
     pub fn of_arguments() -> Self {
+        answer(Self::command);
         let program = std::env::args_os().next().unwrap_or_default();
         let matches = named(&program).get_matches();
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
@@ -86,9 +93,12 @@ impl Cli {
             Command::Check(command) => command.execute().await,
             Command::DnsRecord(command) => command.execute().await,
             Command::Explain(command) => command.execute(),
-            Command::Completion(command) => command.execute(&mut Cli::command()),
+            Command::Completion(command) => command.execute(),
             Command::Man => man::execute(Cli::command()),
             Command::Migrate(command) => command.execute().await,
+            Command::Version(command) => command.execute().await,
+            Command::Inspect(command) => command.execute().await,
+            Command::Top(command) => command.execute().await,
         }
     }
 }

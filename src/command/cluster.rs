@@ -2,16 +2,16 @@
 
 use std::fmt::Debug;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 use kube::api::{ListParams, Patch, PatchParams};
-use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::config::{Kubeconfig, KubeconfigError};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Config, ResourceExt};
 use serde_json::json;
 
 use super::Error;
+use super::kubectl_flags::KubectlFlags;
 use super::outlook::named;
 use super::output::tell;
 use certwright_api::Certificate;
@@ -19,9 +19,6 @@ use certwright_core::reading::{Readable, Reading};
 
 /// Who set an annotation, in `managedFields`.
 const FIELD_MANAGER: &str = "kubectl-certwright";
-
-/// How long the API server may take to answer a request.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The cluster and the namespace. The flags are those of kubectl.
 #[derive(Args, Clone, Debug, Default)]
@@ -36,6 +33,9 @@ pub struct ClusterArgs {
     /// The kubeconfig file; by default, those listed in KUBECONFIG, or ~/.kube/config.
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// How to reach the API server, and as whom.
+    #[command(flatten)]
+    pub kubectl: KubectlFlags,
 }
 
 /// A cluster, and the selected namespace.
@@ -57,7 +57,8 @@ impl ClusterArgs {
     pub async fn connect(&self) -> Result<Cluster, Error> {
         let for_watches = self.config().await?;
         let mut for_requests = for_watches.clone();
-        for_requests.read_timeout = Some(REQUEST_TIMEOUT);
+        for_requests.read_timeout = self.kubectl.request_timeout();
+        for_requests.reset_reader_on_write = true;
         for_requests.default_retry = false;
         let namespace = self.namespace.clone().unwrap_or_else(|| for_watches.default_namespace.clone());
         let client = |config| Client::try_from(config).map_err(|error| Error::Client(Box::new(error)));
@@ -74,17 +75,33 @@ impl ClusterArgs {
     }
 
     async fn config(&self) -> Result<Config, Error> {
-        if self.context.is_none() && self.kubeconfig.is_none() {
-            return Config::infer().await.map_err(|error| Error::NoCluster(Box::new(error)));
+        let mut config = self.found().await?;
+        self.kubectl.apply(&mut config);
+        Ok(config)
+    }
+
+    /// The configuration that a kubeconfig or the pod has.
+    async fn found(&self) -> Result<Config, Error> {
+        if self.context.is_none() && self.kubeconfig.is_none() && !self.kubectl.choose() {
+            return match Config::infer().await {
+                Ok(config) => Ok(config),
+                Err(error) => self.kubectl.alone().ok_or(Error::NoCluster(Box::new(error))),
+            };
         }
-        let options = KubeConfigOptions { context: self.context.clone(), ..KubeConfigOptions::default() };
         let refused = |error: KubeconfigError| Error::Kubeconfig(Box::new(error));
+        let kubeconfig = self.kubeconfig().map_err(refused)?;
+        let options = self.kubectl.chosen(self.context.as_ref());
+        Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(refused)
+    }
+
+    /// The kubeconfig that the flags and the environment name.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn kubeconfig(&self) -> Result<Kubeconfig, KubeconfigError> {
         match &self.kubeconfig {
-            None => Config::from_kubeconfig(&options).await.map_err(refused),
-            Some(path) => {
-                let kubeconfig = Kubeconfig::read_from(path).map_err(refused)?;
-                Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(refused)
-            }
+            None => Kubeconfig::read(),
+            Some(path) => Kubeconfig::read_from(path),
         }
     }
 }

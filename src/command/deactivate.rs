@@ -2,28 +2,23 @@
 
 use clap::Args;
 
-use super::chosen_issuer::{ChosenIssuer, OfIssuer};
-use super::confirm::Confirm;
+use super::chosen_issuer::{ChosenIssuer, wait_for};
+use super::confirm::{Act, Confirm};
+use super::kind::Kind;
 use super::output::plain;
+use super::targets::Targets;
 use super::wait::{Wait, WaitStatus};
 use super::{ClusterArgs, Error, Exit, outlook};
 use certwright_api::{
     ANNOTATION_DEACTIVATE_ACCOUNT, CONDITION_ACCOUNT_DEACTIVATED, IssuerStatus, PreviousAccount,
 };
 
-/// Which issuer.
-#[derive(Args, Clone, Debug)]
-pub struct Deactivate {
-    /// The kind of the issuer.
-    #[command(subcommand)]
-    pub of: OfIssuer<Named>,
-}
-
 /// Which issuer, and which of its accounts.
 #[derive(Args, Clone, Debug)]
-pub struct Named {
-    /// Name of the issuer.
-    pub name: String,
+pub struct Deactivate {
+    /// Which issuer.
+    #[command(flatten)]
+    pub targets: Targets,
     /// URL of the account: one of status.acme.previousAccounts. By default, the current account.
     #[arg(long, value_name = "URL")]
     pub account: Option<String>,
@@ -44,14 +39,17 @@ impl Deactivate {
     /// # Errors
     /// [`Error`], if the request or, with `--wait`, the wait fails.
     pub async fn execute(self) -> Result<Exit, Error> {
-        let (kind, named) = self.of.split();
-        let cluster = named.cluster.connect().await?;
-        let issuer = ChosenIssuer::new(kind, named.name, &cluster);
-        let url = account(&issuer.read().await?.status, named.account.as_deref(), &issuer.called)?;
+        let [target] = &self.targets.parse(&[Kind::Issuer, Kind::ClusterIssuer])?[..] else {
+            return Err(Error::Usage("accounts are deactivated one at a time; name one issuer".to_owned()));
+        };
+        let cluster = self.cluster.connect().await?;
+        let issuer = ChosenIssuer::of(target, &cluster);
+        let url = account(&issuer.read().await?.status, self.account.as_deref(), &issuer.called)?;
         let question = format!("Deactivate the account {} of {}?", plain(&url), issuer.called);
-        named.confirm.require(("a deactivation", "deactivated"), &question)?;
-        let annotation = (ANNOTATION_DEACTIVATE_ACCOUNT, url);
-        issuer.request("account deactivation", annotation, &named.wait, judge).await
+        let act = Act { name: "a deactivation", consequence: "cannot be undone", effect: "deactivated" };
+        self.confirm.require(&act, &question)?;
+        issuer.ask("account deactivation", (ANNOTATION_DEACTIVATE_ACCOUNT, &url)).await?;
+        wait_for(&[(issuer, url)], &self.wait, judge).await
     }
 }
 

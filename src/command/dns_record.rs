@@ -2,17 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use kube::Api;
 use kube::api::ListParams;
 
 use super::ca::answering;
 use super::chosen_issuer::ChosenIssuer;
-use super::outlook::{certificate_named, named};
-use super::{ClusterArgs, EgressArgs, Error, Exit, causes, plain, print};
+use super::failures::Failures;
+use super::kind::Kind;
+use super::outlook::named;
+use super::targets::{Target, Targets};
+use super::{Cluster, ClusterArgs, EgressArgs, Error, Exit, causes, plain, print};
 use crate::controller::issuer_record::{IssuerId, IssuerRecord};
 use certwright_acme::Meta;
-use certwright_api::{Certificate, DnsPersist01Solver, IssuerKind};
+use certwright_api::{Certificate, DnsPersist01Solver};
 use certwright_core::issuance::solver_of;
 use certwright_core::persistent_record::{Offer, PersistentAccount, PersistentRecord};
 use certwright_core::spec::names::dns_names;
@@ -21,42 +24,11 @@ use certwright_egress::Egress;
 /// What to print the records of.
 #[derive(Args, Clone, Debug)]
 pub struct DnsRecord {
-    /// What to print the records of.
-    #[command(subcommand)]
-    pub of: Of,
-}
-
-/// What has names that need records.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Of {
-    /// The names of a Certificate.
-    Certificate(NamesOfCertificate),
-    /// The names of all Certificates of an Issuer, or other names.
-    Issuer(NamesOfIssuer),
-    /// The names of all Certificates of a ClusterIssuer, or other names.
-    Clusterissuer(NamesOfIssuer),
-}
-
-/// Which Certificate.
-#[derive(Args, Clone, Debug)]
-pub struct NamesOfCertificate {
-    /// Name of the Certificate.
-    pub name: String,
-    /// Where to connect to.
+    /// The names of Certificates, or of all Certificates of issuers.
     #[command(flatten)]
-    pub egress: EgressArgs,
-    /// Which cluster.
-    #[command(flatten)]
-    pub cluster: ClusterArgs,
-}
-
-/// Which issuer, and which names.
-#[derive(Args, Clone, Debug)]
-pub struct NamesOfIssuer {
-    /// Name of the issuer.
-    pub name: String,
-    /// Print the records for these names, such as `example.com` or `*.example.com`, instead of those of Certificates. Separated by
-    /// commas.
+    pub targets: Targets,
+    /// For issuers: print the records for these names, such as `example.com` or `*.example.com`, instead of those of Certificates.
+    /// Separated by commas.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub dns_name: Vec<String>,
     /// Where to connect to.
@@ -76,23 +48,33 @@ impl DnsRecord {
     /// # Errors
     /// [`Error`], if there is no such object, the issuer has no account, or its CA cannot be reached.
     pub async fn execute(self) -> Result<Exit, Error> {
-        match self.of {
-            Of::Certificate(of) => of.execute().await,
-            Of::Issuer(of) => of.execute(IssuerKind::Issuer).await,
-            Of::Clusterissuer(of) => of.execute(IssuerKind::ClusterIssuer).await,
+        let targets = self.targets.parse(&Kind::ALL)?;
+        if !self.dns_name.is_empty() && targets.iter().any(|target| target.kind == Kind::Certificate) {
+            return Err(Error::Usage(
+                "--dns-name is for issuers; a Certificate has its own names".to_owned(),
+            ));
         }
-    }
-}
-
-impl NamesOfCertificate {
-    async fn execute(self) -> Result<Exit, Error> {
         let cluster = self.cluster.connect().await?;
+        let mut failures = Failures::default();
+        for target in &targets {
+            let printed = match target.kind {
+                Kind::Certificate => self.of_certificate(&cluster, target).await,
+                Kind::Issuer | Kind::ClusterIssuer => self.of_issuer(&cluster, target).await,
+            };
+            if let Err(error) = printed {
+                failures.add(error)?;
+            }
+        }
+        failures.end(Exit::Fine)
+    }
+
+    async fn of_certificate(&self, cluster: &Cluster, target: &Target) -> Result<(), Error> {
         let api = Api::namespaced(cluster.client.clone(), &cluster.namespace);
-        let called = named("Certificate", Some(&cluster.namespace), &self.name);
-        let certificate: Certificate = cluster.one(&api, &self.name, &called).await?;
+        let called = target.called(&cluster.namespace);
+        let certificate: Certificate = cluster.one(&api, &target.name, &called).await?;
         let mut records = Vec::new();
         for id in IssuerId::all_of(&certificate) {
-            let issuer = match ChosenIssuer::with(id, &cluster).read().await {
+            let issuer = match ChosenIssuer::with(id, cluster).read().await {
                 // It is not needed, as long as the first one works.
                 Err(Error::NotFound(_)) if !records.is_empty() => continue,
                 issuer => issuer?,
@@ -100,17 +82,14 @@ impl NamesOfCertificate {
             let names = names_of(&certificate, &issuer);
             records.push((issuer, names));
         }
-        show(&certificate_named(&certificate), records, &self.egress).await
+        show(&called, records, &self.egress).await
     }
-}
 
-impl NamesOfIssuer {
-    async fn execute(self, kind: IssuerKind) -> Result<Exit, Error> {
-        let cluster = self.cluster.connect().await?;
-        let chosen = ChosenIssuer::new(kind, self.name, &cluster);
+    async fn of_issuer(&self, cluster: &Cluster, target: &Target) -> Result<(), Error> {
+        let chosen = ChosenIssuer::of(target, cluster);
         let issuer = chosen.read().await?;
         let names = match self.dns_name.is_empty() {
-            false => self.dns_name.into_iter().map(|name| with_solver(name, &issuer)).collect(),
+            false => self.dns_name.iter().map(|name| with_solver(name.clone(), &issuer)).collect(),
             true => {
                 let of = cluster.certificates(chosen.id.namespace.as_deref(), &ListParams::default()).await?;
                 let its =
@@ -140,7 +119,7 @@ fn with_solver(name: String, issuer: &IssuerRecord) -> (String, DnsPersist01Solv
 }
 
 /// Prints the records for the names of each issuer.
-async fn show(of: &str, records: Vec<(IssuerRecord, Names)>, egress: &EgressArgs) -> Result<Exit, Error> {
+async fn show(of: &str, records: Vec<(IssuerRecord, Names)>, egress: &EgressArgs) -> Result<(), Error> {
     let records: Vec<_> = records.into_iter().filter(|(_, names)| !names.is_empty()).collect();
     if records.is_empty() {
         return Err(Error::Usage(format!(
@@ -158,7 +137,7 @@ async fn show(of: &str, records: Vec<(IssuerRecord, Names)>, egress: &EgressArgs
         let meta = directory.map(|directory| directory.meta.clone()).unwrap_or_default();
         print(&lines(issuer, names, &meta).map_err(Error::Usage)?)?;
     }
-    Ok(Exit::Fine)
+    Ok(())
 }
 
 /// The records, one for each name of a record. The record for a wildcard is also right for the name itself.

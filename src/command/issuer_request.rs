@@ -1,27 +1,22 @@
-//! A request to the operator about an issuer: an annotation with a new value, as users set it. `certwright rebind`, `retry` and
+//! A request to the operator about issuers: an annotation with a new value, as users set it. `certwright rebind`, `retry` and
 //! `rollover` are such requests.
 
 use clap::Args;
 
-use super::chosen_issuer::{ChosenIssuer, OfIssuer};
-use super::wait::{Wait, WaitStatus};
-use super::{ClusterArgs, Error, Exit};
-use certwright_api::IssuerStatus;
+use super::chosen_issuer::{ChosenIssuer, Judge, wait_for};
+use super::failures::Failures;
+use super::kind::Kind;
+use super::targets::{Target, Targets};
+use super::wait::Wait;
+use super::{Cluster, ClusterArgs, Error, Exit};
 use certwright_runtime::clock;
 
-/// Which issuer.
+/// Which issuers.
 #[derive(Args, Clone, Debug)]
 pub struct IssuerRequest {
-    /// The kind of the issuer.
-    #[command(subcommand)]
-    pub of: OfIssuer<Named>,
-}
-
-/// Which issuer.
-#[derive(Args, Clone, Debug)]
-pub struct Named {
-    /// Name of the issuer.
-    pub name: String,
+    /// Which issuers.
+    #[command(flatten)]
+    pub targets: Targets,
     /// Whether to wait.
     #[command(flatten)]
     pub wait: Wait,
@@ -30,18 +25,37 @@ pub struct Named {
     pub cluster: ClusterArgs,
 }
 
-/// The state of a request, from the status of the issuer and the value of the annotation.
-type Judge = fn(Option<&IssuerStatus>, &str) -> WaitStatus;
-
 impl IssuerRequest {
     /// Requests `what`, by a new value of `annotation`. With `--wait`, waits until `judge` says how it ended.
     ///
     /// # Errors
-    /// [`Error`], if the request or the wait fails.
+    /// [`Error`], if a request or the wait fails. All issuers that exist are asked.
     pub async fn execute(self, what: &str, annotation: &str, judge: Judge) -> Result<Exit, Error> {
-        let value = (annotation, clock::now().to_string());
-        let (kind, named) = self.of.split();
-        let cluster = named.cluster.connect().await?;
-        ChosenIssuer::new(kind, named.name, &cluster).request(what, value, &named.wait, judge).await
+        let targets = self.targets.parse(&[Kind::Issuer, Kind::ClusterIssuer])?;
+        let cluster = self.cluster.connect().await?;
+        ask_issuers(&cluster, &targets, (what, annotation), &self.wait, judge).await
     }
+}
+
+/// Requests `what` of issuers, by a new value of an annotation. With `--wait`, waits until `judge` says how it ended.
+///
+/// # Errors
+/// [`Error`], if a request or the wait fails. All issuers that exist are asked.
+pub async fn ask_issuers(
+    cluster: &Cluster,
+    targets: &[Target],
+    (what, annotation): (&str, &str),
+    wait: &Wait,
+    judge: Judge,
+) -> Result<Exit, Error> {
+    let value = clock::now().to_string();
+    let (mut asked, mut failures) = (Vec::new(), Failures::default());
+    for target in targets {
+        let issuer = ChosenIssuer::of(target, cluster);
+        match issuer.ask(what, (annotation, &value)).await {
+            Ok(()) => asked.push((issuer, value.clone())),
+            Err(error) => failures.add(error)?,
+        }
+    }
+    failures.end(wait_for(&asked, wait, judge).await?)
 }

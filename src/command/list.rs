@@ -1,17 +1,23 @@
 //! `certwright list`: lists Certificates, when they expire, and what happens next.
 
+mod follow;
+pub(super) mod table;
+
+use std::cmp::Ordering;
+
 use clap::{Args, ValueEnum};
-use jiff::{SignedDuration, SpanRelativeTo, Timestamp};
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 use kube::api::ListParams;
 use serde_json::json;
 
-use super::output::{self, away, print_objects, shown, table, tell};
-use super::shards::{Shard, divide, serving, shards};
-use super::{ClusterArgs, Error, Exit, outlook, print};
+use self::table::{Columns, Presence, ready};
+use super::output::{self, print_objects, shown, tell};
+use super::shards::{Shard, divide, shards};
+use super::values::length;
+use super::{Cluster, ClusterArgs, Error, Exit, outlook, print};
 use certwright_api::{CONDITION_ISSUING, Certificate};
-use certwright_core::spec::names;
 use certwright_runtime::clock;
 
 /// Which Certificates to list, and how.
@@ -29,6 +35,15 @@ pub struct List {
     /// List only those that are being issued or renewed, or wait for that, with the phase. Those that expire first come first.
     #[arg(long)]
     pub renewing: bool,
+    /// Keep watching, and print each change.
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Sort by this column. Rows with the same value are in the order of their names.
+    #[arg(long, value_enum, value_name = "COLUMN")]
+    pub sort_by: Option<Column>,
+    /// Do not print the headings of the table.
+    #[arg(long)]
+    pub no_headers: bool,
     /// The operator's own namespace: if several installations share the cluster, their Leases there tell which one serves what.
     #[arg(long, value_name = "NAMESPACE", default_value = "certwright")]
     pub operator_namespace: String,
@@ -45,10 +60,29 @@ pub struct List {
 pub enum Format {
     /// A table with more columns.
     Wide,
+    /// The names alone, in the form that commands accept.
+    Name,
     /// The objects as JSON, like kubectl.
     Json,
     /// The objects as YAML, like kubectl.
     Yaml,
+}
+
+/// What to sort by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Column {
+    /// The name, in any namespace.
+    Name,
+    /// Those that are not ready first.
+    Ready,
+    /// The issuer in use.
+    Issuer,
+    /// When the certificate expires: those without one first.
+    Expires,
+    /// When the certificate is renewed: those without a time last.
+    Renews,
+    /// When the Certificate was created, the oldest first.
+    Age,
 }
 
 impl List {
@@ -59,67 +93,115 @@ impl List {
     pub async fn execute(self) -> Result<Exit, Error> {
         let cluster = self.cluster.connect().await?;
         let namespace = Some(cluster.namespace.as_str()).filter(|_| !self.all_namespaces);
+        let shards = self.shards(&cluster).await;
+        if self.watch {
+            return follow::follow(&self, &cluster, namespace, &shards).await;
+        }
         let mut parameters = ListParams::default();
         if let Some(selector) = &self.selector {
             parameters = parameters.labels(selector);
         }
-        let mut found = cluster.certificates(namespace, &parameters).await?;
         let now = clock::now();
-        if self.renewing {
-            found = renewing(found);
-        }
-        if let Some(within) = self.expiring {
-            found = expiring(found, within, now);
-        }
-        let text = match self.output {
-            Some(Format::Json) => {
-                print_objects(&output::json(&objects(&found))?)?;
-                String::new()
-            }
+        let found = self.selected(cluster.certificates(namespace, &parameters).await?, now);
+        match self.output {
+            Some(Format::Json) => print_objects(&output::json(&objects(&found))?)?,
             Some(Format::Yaml) => {
                 print_objects(&serde_yaml::to_string(&objects(&found)).map_err(Error::Yaml)?)?;
-                String::new()
             }
-            None | Some(Format::Wide) if found.is_empty() => {
-                let place = namespace.map_or("any namespace".to_owned(), |name| format!("namespace {name}"));
-                let what = match (self.renewing, self.expiring.is_some()) {
-                    (true, true) => " that expires soon is being issued",
-                    (true, false) => " is being issued",
-                    (false, true) => " expires soon",
-                    (false, false) => "",
-                };
-                tell(&format!("No Certificate{what} in {place}.\n"))?;
-                String::new()
-            }
+            Some(Format::Name) => print(&found.iter().map(name).collect::<String>())?,
+            None | Some(Format::Wide) if found.is_empty() => tell(&self.nothing(namespace))?,
             None | Some(Format::Wide) => {
                 let found = found.iter().map(shown).collect::<Result<Vec<_>, _>>()?;
-                // Without permission to list Leases, there is no column for shards.
-                let shards = shards(&cluster.client, &self.operator_namespace).await.unwrap_or_default();
-                let columns = Columns {
-                    shards: if divide(&shards) { &shards } else { &[] },
-                    namespace: self.all_namespaces,
-                    phase: self.renewing,
-                    wide: self.output == Some(Format::Wide),
-                    served: found.iter().any(|one| outlook::served(one).is_some()),
-                };
-                rendered(&found, columns, now)
+                let columns = self.columns(&shards, is_any_checked(&found));
+                let rows: Vec<_> = found.iter().map(|one| columns.row(one, Presence::Exists, now)).collect();
+                let text = output::table(&columns.head(), &rows);
+                print(if self.no_headers { without_head(&text) } else { &text })?;
             }
-        };
-        print(&text)?;
+        }
         Ok(if self.expiring.is_some() && !found.is_empty() { Exit::NotWell } else { Exit::Fine })
+    }
+
+    /// The installations that divide the objects, if the table is to show them. Without permission to list Leases, there are none.
+    async fn shards(&self, cluster: &Cluster) -> Vec<Shard> {
+        if !matches!(self.output, None | Some(Format::Wide)) {
+            return Vec::new();
+        }
+        let found = shards(&cluster.client, &self.operator_namespace).await.unwrap_or_default();
+        if divide(&found) { found } else { Vec::new() }
+    }
+
+    fn columns<'a>(&self, shards: &'a [Shard], served: bool) -> Columns<'a> {
+        Columns {
+            shards,
+            namespace: self.all_namespaces,
+            phase: self.renewing,
+            wide: self.output == Some(Format::Wide),
+            served,
+        }
+    }
+
+    /// Whether to list a Certificate.
+    fn selects(&self, certificate: &Certificate, now: Timestamp) -> bool {
+        let limit = self.expiring.map(|within| now.saturating_add(within).unwrap_or(Timestamp::MAX));
+        (!self.renewing || issuing(certificate).is_some())
+            && limit.is_none_or(|limit| expiry(certificate).is_some_and(|end| end <= limit))
+    }
+
+    /// The Certificates to list, in order. Unless the user says otherwise, it is that of the API server, or those with the greatest
+    /// hurry come first.
+    fn selected(&self, mut found: Vec<Certificate>, now: Timestamp) -> Vec<Certificate> {
+        found.retain(|one| self.selects(one, now));
+        let hurry = self.renewing || self.expiring.is_some();
+        if let Some(column) = self.sort_by.or(hurry.then_some(Column::Expires)) {
+            found.sort_by(|one, other| compared(column, one, other, now));
+        }
+        found
+    }
+
+    fn nothing(&self, namespace: Option<&str>) -> String {
+        let place = namespace.map_or("any namespace".to_owned(), |name| format!("namespace {name}"));
+        let what = match (self.renewing, self.expiring.is_some()) {
+            (true, true) => " that expires soon is being issued",
+            (true, false) => " is being issued",
+            (false, true) => " expires soon",
+            (false, false) => "",
+        };
+        format!("No Certificate{what} in {place}.\n")
     }
 }
 
-/// When the certificate expires, if there is one.
-fn end(certificate: &Certificate) -> Option<Timestamp> {
-    Some(certificate.status.as_ref()?.not_after.as_ref()?.0)
+/// Whether it is checked of any of them what servers show.
+fn is_any_checked(certificates: &[Certificate]) -> bool {
+    certificates.iter().any(|one| outlook::served(one).is_some())
 }
 
-/// The Certificates that are being issued or wait for that: first those without a certificate, then those that expire next.
-fn renewing(certificates: Vec<Certificate>) -> Vec<Certificate> {
-    let mut found: Vec<_> = certificates.into_iter().filter(|one| issuing(one).is_some()).collect();
-    found.sort_by_key(end);
-    found
+/// Compares Certificates by a column, and by their names if they are equal in it.
+fn compared(column: Column, one: &Certificate, other: &Certificate, now: Timestamp) -> Ordering {
+    let issuer = |of: &Certificate| {
+        let reference = outlook::issuer_in_use(of);
+        (reference.kind.as_str(), reference.name.clone())
+    };
+    let renewal = |of: &Certificate| {
+        let renewal = of.status.as_ref().and_then(|status| outlook::time(status.renewal_time.as_ref()));
+        renewal.unwrap_or(Timestamp::MAX)
+    };
+    let readiness = |of: &Certificate| ready(&outlook::of_certificate(of, now));
+    let created = |of: &Certificate| of.metadata.creation_timestamp.as_ref().map(|created| created.0);
+    let order = match column {
+        Column::Name => Ordering::Equal,
+        Column::Ready => readiness(one).cmp(readiness(other)),
+        Column::Issuer => issuer(one).cmp(&issuer(other)),
+        Column::Expires => expiry(one).cmp(&expiry(other)),
+        Column::Renews => renewal(one).cmp(&renewal(other)),
+        Column::Age => created(one).cmp(&created(other)),
+    };
+    let named = |of: &Certificate| (of.name_any(), of.namespace());
+    order.then_with(|| named(one).cmp(&named(other)))
+}
+
+/// When the certificate expires, if there is one.
+fn expiry(certificate: &Certificate) -> Option<Timestamp> {
+    Some(certificate.status.as_ref()?.not_after.as_ref()?.0)
 }
 
 /// The condition `Issuing`, if it is true.
@@ -128,102 +210,13 @@ fn issuing(certificate: &Certificate) -> Option<&Condition> {
     outlook::condition(conditions, CONDITION_ISSUING).filter(|issuing| issuing.status == "True")
 }
 
-/// The Certificates that expire within this time, the next one first.
-fn expiring(certificates: Vec<Certificate>, within: SignedDuration, now: Timestamp) -> Vec<Certificate> {
-    let limit = now.saturating_add(within).unwrap_or(Timestamp::MAX);
-    let mut found: Vec<_> =
-        certificates.into_iter().filter(|one| end(one).is_some_and(|end| end <= limit)).collect();
-    found.sort_by_key(end);
-    found
+/// The name of a Certificate, as `kubectl get -o name` prints it.
+fn name(certificate: &Certificate) -> String {
+    format!("certificate.certwright.dev/{}\n", certificate.name_any())
 }
 
-/// The columns that a table has besides those it always has.
-#[derive(Clone, Copy, Debug, Default)]
-struct Columns<'a> {
-    /// The installations, if they divide the objects.
-    shards: &'a [Shard],
-    namespace: bool,
-    /// The phase of the issuance and its beginning, instead of what happens next.
-    phase: bool,
-    wide: bool,
-    /// What servers show, if that is checked for any of them.
-    served: bool,
-}
-
-fn rendered(certificates: &[Certificate], columns: Columns<'_>, now: Timestamp) -> String {
-    let Columns { shards, namespace, phase, wide, served } = columns;
-    let mut head = vec!["NAME", "READY", "ISSUER", "EXPIRES"];
-    head.extend(if phase { &["PHASE", "SINCE"][..] } else { &["NEXT"] });
-    if namespace {
-        head.insert(0, "NAMESPACE");
-    }
-    if served {
-        head.push("SERVED");
-    }
-    if !shards.is_empty() {
-        head.push("SHARD");
-    }
-    if wide {
-        head.extend(["SECRET", "NAMES", "REASON"]);
-    }
-    let row = |certificate: &Certificate| {
-        let outlook = outlook::of_certificate(certificate, now);
-        let status = certificate.status.clone().unwrap_or_default();
-        let (spec, reference) = (&certificate.spec, outlook::issuer_in_use(certificate));
-        let expires = status.not_after.as_ref().map_or("-".to_owned(), |end| match wide {
-            true => end.0.to_string(),
-            false => away(end.0, now),
-        });
-        let reason = outlook.trouble.as_ref().map(|trouble| trouble.reason.clone());
-        let mut row = vec![
-            certificate.name_any(),
-            match outlook.ready {
-                Some(true) => "True",
-                Some(false) => "False",
-                None => "Unknown",
-            }
-            .to_owned(),
-            format!("{}/{}", reference.kind.as_str(), reference.name),
-            expires,
-        ];
-        match (issuing(certificate).filter(|_| phase), &reason) {
-            (Some(issuing), _) => {
-                row.extend([issuing.reason.clone(), away(issuing.last_transition_time.0, now)]);
-            }
-            (None, Some(reason)) if matches!(outlook.next, outlook::NextAction::When(_)) => {
-                row.push(format!("waits: {reason}"));
-            }
-            _ => row.push(brief(&outlook, now)),
-        }
-        if namespace {
-            row.insert(0, certificate.namespace().unwrap_or_default());
-        }
-        if served {
-            row.push(outlook::served(certificate).unwrap_or("-").to_owned());
-        }
-        if !shards.is_empty() {
-            row.push(match *serving(shards, certificate.labels()) {
-                [] => "none".to_owned(),
-                [shard] => shard.to_owned(),
-                ref several => several.len().to_string(),
-            });
-        }
-        if wide {
-            let names = names::requested(spec).join(",");
-            row.extend([spec.secret_name.clone(), names, reason.unwrap_or_else(|| "-".to_owned())]);
-        }
-        row
-    };
-    table(&head, &certificates.iter().map(row).collect::<Vec<_>>())
-}
-
-fn brief(outlook: &outlook::Outlook, now: Timestamp) -> String {
-    match &outlook.next {
-        outlook::NextAction::When(words) => {
-            words.split([';', ',', ':']).next().unwrap_or_default().to_owned()
-        }
-        at => at.brief(now),
-    }
+fn without_head(table: &str) -> &str {
+    table.split_once('\n').map_or("", |(_, rows)| rows)
 }
 
 /// A list of objects in the form of kubectl.
@@ -231,121 +224,67 @@ fn objects(certificates: &[Certificate]) -> serde_json::Value {
     json!({ "apiVersion": "v1", "kind": "List", "items": certificates, "metadata": {} })
 }
 
-/// Parses a duration, in which a day has 24 hours.
-pub fn length(text: &str) -> Result<SignedDuration, String> {
-    let span: jiff::Span =
-        text.parse().map_err(|_| "expected a time such as 14d, 36h or 1h30m".to_owned())?;
-    let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| error.to_string())?;
-    if length.is_negative() { Err("a time cannot be negative".to_owned()) } else { Ok(length) }
-}
-
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use clap::Parser;
 
     use super::*;
-    use certwright_api::CONDITION_SERVED;
 
-    #[test]
-    fn a_time_is_given_in_days_hours_and_minutes() {
-        assert_eq!(length("14d"), Ok(SignedDuration::from_hours(14 * 24)));
-        assert_eq!(length("1h30m"), Ok(SignedDuration::from_mins(90)));
-        assert_eq!(length("90s"), Ok(SignedDuration::from_secs(90)));
-        assert!(length("soon").is_err() && length("-1h").is_err() && length("14").is_err());
+    const NOW: &str = "2026-01-01T00:00:00Z";
+
+    #[derive(Parser)]
+    struct Given {
+        #[command(flatten)]
+        list: List,
+    }
+
+    /// Names of a, b and c in the order in which these flags list them. b has no certificate and is being issued; a expires first.
+    fn listed(arguments: &[&str]) -> String {
+        let list = Given::parse_from([&["list"], arguments].concat()).list;
+        let certificate = |name: &str, issuer: &str, status: serde_json::Value| -> Certificate {
+            serde_json::from_value(json!({
+                "metadata": { "name": name, "namespace": "shop", "generation": 1 },
+                "spec": { "secretName": "s", "dnsNames": ["a.example.com"], "issuerRef": { "name": issuer } },
+                "status": status,
+            }))
+            .unwrap()
+        };
+        let condition = |type_: &str, status: &str| {
+            json!({ "type": type_, "status": status, "reason": "R", "message": "", "observedGeneration": 1,
+                    "lastTransitionTime": NOW })
+        };
+        let found = vec![
+            certificate(
+                "c",
+                "y",
+                json!({ "notAfter": "2026-03-01T00:00:00Z", "renewalTime": "2026-01-20T00:00:00Z",
+                                          "conditions": [condition("Ready", "True")] }),
+            ),
+            certificate(
+                "b",
+                "z",
+                json!({ "conditions": [condition("Ready", "False"), condition("Issuing", "True")] }),
+            ),
+            certificate(
+                "a",
+                "x",
+                json!({ "notAfter": "2026-02-01T00:00:00Z", "renewalTime": "2026-01-31T00:00:00Z",
+                                          "conditions": [condition("Ready", "True")] }),
+            ),
+        ];
+        list.selected(found, NOW.parse().unwrap()).iter().map(ResourceExt::name_any).collect()
     }
 
     #[test]
-    fn a_row_shows_when_a_certificate_expires_and_what_happens_next() {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let ready: Certificate = serde_json::from_value(json!({
-            "metadata": { "name": "www", "namespace": "shop", "generation": 1 },
-            "spec": { "secretName": "www-tls", "dnsNames": ["www.example.com"], "issuerRef": { "name": "ca" } },
-            "status": {
-                "conditions": [{ "type": "Ready", "status": "True", "reason": "Ready", "message": "", "observedGeneration": 1,
-                                 "lastTransitionTime": "2025-12-01T00:00:00Z" }],
-                "notAfter": "2026-03-01T00:00:00Z", "renewalTime": "2026-01-30T00:00:00Z",
-            },
-        }))
-        .unwrap();
-        let mut waits = ready.clone();
-        waits.metadata.name = Some("api".to_owned());
-        waits.status = serde_json::from_value(json!({
-            "conditions": [
-                { "type": "Ready", "status": "False", "reason": "Failed", "message": "no", "observedGeneration": 1,
-                  "lastTransitionTime": "2025-12-01T00:00:00Z" },
-                { "type": "Issuing", "status": "False", "reason": "Failed", "message": "no", "observedGeneration": 1,
-                  "lastTransitionTime": "2025-12-01T00:00:00Z" },
-            ],
-            "failedIssuanceAttempts": 2, "nextAttemptTime": "2026-01-01T00:03:00Z",
-        }))
-        .unwrap();
-        let all = [waits.clone(), ready.clone()];
-        assert_eq!(
-            rendered(&all, Columns { namespace: true, ..Columns::default() }, now),
-            "NAMESPACE   NAME   READY   ISSUER      EXPIRES   NEXT\n\
-             shop        api    False   Issuer/ca   -         retries in 3m\n\
-             shop        www    True    Issuer/ca   in 59d    renews in 29d\n"
-        );
-        let wide = rendered(&all, Columns { wide: true, ..Columns::default() }, now);
-        assert!(
-            wide.contains("2026-03-01T00:00:00Z") && wide.contains("www-tls   www.example.com   Failed"),
-            "{wide}"
-        );
-        let mut served = ready.clone();
-        served.status.as_mut().unwrap().conditions.push(Condition {
-            type_: CONDITION_SERVED.to_owned(),
-            status: "False".to_owned(),
-            reason: "OldCertificateServed".to_owned(),
-            message: "Old".to_owned(),
-            observed_generation: Some(1),
-            last_transition_time: Time(now),
-        });
-        let columns = Columns { served: true, ..Columns::default() };
-        assert_eq!(
-            rendered(&[served, ready.clone()], columns, now),
-            "NAME   READY   ISSUER      EXPIRES   NEXT            SERVED\n\
-             www    True    Issuer/ca   in 59d    renews in 29d   Old\n\
-             www    True    Issuer/ca   in 59d    renews in 29d   -\n"
-        );
-        let shard = |lease: &str, selector: &str| Shard {
-            lease: lease.to_owned(),
-            selector: selector.parse().unwrap(),
-        };
-        let mut labelled = ready.clone();
-        labelled.metadata.labels = Some([("shard".to_owned(), "a".to_owned())].into());
-        for (shards, cells) in [
-            (&[shard("main", "!shard"), shard("a", "shard=a")][..], ["main", "a"]),
-            (&[shard("a", "shard=a"), shard("some", "shard")][..], ["none", "2"]),
-        ] {
-            let table =
-                rendered(&[ready.clone(), labelled.clone()], Columns { shards, ..Columns::default() }, now);
-            let last = |line: &str| line.split_whitespace().last().unwrap_or_default().to_owned();
-            assert_eq!(table.lines().map(last).collect::<Vec<_>>(), ["SHARD", cells[0], cells[1]], "{table}");
-        }
-        let mut queued = ready.clone();
-        queued.metadata.name = Some("mail".to_owned());
-        let status = queued.status.as_mut().unwrap();
-        status.conditions.push(Condition {
-            type_: CONDITION_ISSUING.to_owned(),
-            status: "True".to_owned(),
-            reason: "Queued".to_owned(),
-            message: "Waiting".to_owned(),
-            observed_generation: Some(1),
-            last_transition_time: Time(now - SignedDuration::from_mins(5)),
-        });
-        let mut validating = queued.clone();
-        validating.metadata.name = Some("new".to_owned());
-        let status = validating.status.as_mut().unwrap();
-        status.not_after = None;
-        status.conditions[1].reason = "Validating".to_owned();
-        let found = renewing(vec![waits.clone(), ready.clone(), queued, validating]);
-        assert_eq!(
-            rendered(&found, Columns { phase: true, ..Columns::default() }, now),
-            "NAME   READY   ISSUER      EXPIRES   PHASE        SINCE\n\
-             new    True    Issuer/ca   -         Validating   5m ago\n\
-             mail   True    Issuer/ca   in 59d    Queued       5m ago\n"
-        );
-        let soon = expiring(vec![waits, ready], SignedDuration::from_hours(24 * 60), now);
-        assert_eq!(soon.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["www"]);
+    fn rows_are_filtered_and_sorted() {
+        assert_eq!(listed(&[]), "cba", "as the API server has them");
+        assert_eq!(listed(&["--renewing"]), "b");
+        assert_eq!(listed(&["--expiring", "60d"]), "ac", "the next one first");
+        assert_eq!(listed(&["--expiring", "60d", "--sort-by", "renews"]), "ca");
+        assert_eq!(listed(&["--sort-by", "name"]), "abc");
+        assert_eq!(listed(&["--sort-by", "ready"]), "bac");
+        assert_eq!(listed(&["--sort-by", "issuer"]), "acb");
+        assert_eq!(listed(&["--sort-by", "expires"]), "bac");
+        assert_eq!(listed(&["--sort-by", "renews"]), "cab");
     }
 }

@@ -163,23 +163,24 @@ pub fn wrapped(text: &str, indent: usize) -> String {
 
 /// A table without borders. Each column is as wide as its widest cell. Cells have no colors, and are one line each.
 pub fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        let widest = cells.map(|cell| cell.chars().count()).max().unwrap_or_default();
-        widest.max(head.get(column).map_or(0, |cell| cell.len()))
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        format!("{}\n", padded.collect::<Vec<_>>().join("   ").trim_end())
-    };
-    let mut text = line(&mut head.iter().copied());
-    for row in &rows {
-        text.push_str(&line(&mut row.iter().map(String::as_str)));
+    let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+    let mut widths = vec![0; head.len()];
+    widen(&mut widths, &head);
+    rows.iter().for_each(|row| widen(&mut widths, row));
+    [&head].into_iter().chain(rows).map(|row| line(row, &widths)).collect()
+}
+
+/// Makes columns as wide as these cells need.
+pub fn widen(widths: &mut [usize], row: &[String]) {
+    for (width, cell) in widths.iter_mut().zip(row) {
+        *width = (*width).max(plain(cell).chars().count());
     }
-    text
+}
+
+/// A line of a table.
+pub fn line(row: &[String], widths: &[usize]) -> String {
+    let padded = row.iter().zip(widths).map(|(cell, width)| format!("{:width$}", plain(cell)));
+    format!("{}\n", padded.collect::<Vec<_>>().join("   ").trim_end())
 }
 
 /// A duration in the form in which kubectl shows an age: its two largest units.

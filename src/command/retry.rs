@@ -1,28 +1,81 @@
-//! `certwright retry`: asks the operator to try an issuer again now.
+//! `certwright retry`: asks the operator to try issuers, or issuances that failed, again now.
 
 use clap::Args;
+use kube::Api;
 
-use super::issuer_request::IssuerRequest;
-use super::wait::WaitStatus;
-use super::{Error, Exit, outlook};
-use certwright_api::{ANNOTATION_RETRY, CONDITION_READY, IssuerStatus};
+use super::failures::Failures;
+use super::issuer_request::ask_issuers;
+use super::kind::Kind;
+use super::output::tell;
+use super::renew::ask_certificates;
+use super::targets::{Target, Targets};
+use super::wait::{Wait, WaitStatus};
+use super::{Cluster, ClusterArgs, Error, Exit, outlook};
+use certwright_api::{ANNOTATION_RETRY, CONDITION_READY, Certificate, IssuerStatus};
+use certwright_core::reading::Reading;
+use certwright_runtime::clock;
 
-/// Which issuer.
+/// Which objects.
 #[derive(Args, Clone, Debug)]
 pub struct Retry {
-    /// Which issuer.
+    /// Which objects.
     #[command(flatten)]
-    pub issuer: IssuerRequest,
+    pub targets: Targets,
+    /// Whether to wait.
+    #[command(flatten)]
+    pub wait: Wait,
+    /// Which cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 }
 
 impl Retry {
-    /// Requests the retry by the annotation that a user would set.
+    /// Requests the retry by the annotations that a user would set.
     ///
     /// # Errors
-    /// [`Error`], if the request or, with `--wait`, the wait fails.
+    /// [`Error`], if a request or, with `--wait`, the wait fails.
     pub async fn execute(self) -> Result<Exit, Error> {
-        self.issuer.execute("retry", ANNOTATION_RETRY, judge).await
+        let targets = self.targets.parse(&Kind::ALL)?;
+        let cluster = self.cluster.connect().await?;
+        let (certificates, issuers): (Vec<_>, Vec<_>) =
+            targets.into_iter().partition(|target| target.kind == Kind::Certificate);
+        let mut failures = Failures::default();
+        let ends = [
+            ask_issuers(&cluster, &issuers, ("retry", ANNOTATION_RETRY), &self.wait, judge).await,
+            retry_certificates(&cluster, &certificates, &self.wait).await,
+        ];
+        let mut exit = Exit::Fine;
+        for end in ends {
+            match end {
+                Ok(Exit::Fine) => {}
+                Ok(other) => exit = other,
+                Err(error) => failures.add(error)?,
+            }
+        }
+        failures.end(exit)
     }
+}
+
+/// Tries issuances that failed again. A Certificate without a failure is left alone: each certificate counts toward rate limits.
+async fn retry_certificates(cluster: &Cluster, targets: &[Target], wait: &Wait) -> Result<Exit, Error> {
+    let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), &cluster.namespace);
+    let (mut failed, mut failures) = (Vec::new(), Failures::default());
+    for target in targets {
+        match cluster.one(&api, &target.name, &target.called(&cluster.namespace)).await {
+            Ok(certificate) if has_failed(&certificate) => failed.push(target.name.clone().into()),
+            Ok(_) => tell(&format!(
+                "{}: nothing to retry: it has not failed; `certwright renew` renews it anyway\n",
+                target.name
+            ))?,
+            Err(error) => failures.add(error)?,
+        }
+    }
+    failures.end(ask_certificates(cluster, failed, "retry", wait).await?)
+}
+
+/// Whether the last issuance failed, and none is in progress.
+pub fn has_failed(certificate: &Certificate) -> bool {
+    outlook::of_certificate(certificate, clock::now()).trouble.is_some_and(|trouble| trouble.failed)
 }
 
 fn judge(status: Option<&IssuerStatus>, value: &str) -> WaitStatus {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use kube::Api;
 
-use super::confirm::Confirm;
+use super::confirm::{Act, Confirm};
 use super::output::{moment, plain};
 use super::values::one_of;
 use super::wait::{Wait, WaitStatus};
@@ -52,7 +52,8 @@ impl Revoke {
         let called = outlook::named("Certificate", Some(&cluster.namespace), &self.name);
         let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), &cluster.namespace);
         let certificate = cluster.one(&api, &self.name, &called).await?;
-        self.confirm.require(("a revocation", "revoked"), &self.question(&called, &certificate))?;
+        let act = Act { name: "a revocation", consequence: "cannot be undone", effect: "revoked" };
+        self.confirm.require(&act, &self.question(&called, &certificate))?;
         if observed(&certificate) == Some(self.reason.as_str()) {
             self.take_back(&cluster, &api, &called).await?;
         }
@@ -63,7 +64,7 @@ impl Revoke {
             return Ok(Exit::Fine);
         }
         let last = certificate.status.and_then(|status| status.revocation?.last);
-        let asked = BTreeMap::from([(self.name, Asked { reason: self.reason, last })]);
+        let asked = BTreeMap::from([(self.name.into(), Asked { reason: self.reason, last })]);
         let api = Api::<Reading<Certificate>>::namespaced(cluster.watching.clone(), &cluster.namespace);
         self.wait.for_all(api, asked, judge).await
     }
@@ -96,7 +97,7 @@ impl Revoke {
             None => WaitStatus::Done("the last request with this reason is cleared".to_owned()),
         };
         let watched = Api::<Reading<Certificate>>::namespaced(cluster.watching.clone(), &cluster.namespace);
-        self.wait.for_all(watched, BTreeMap::from([(self.name.clone(), ())]), gone).await.map(drop)
+        self.wait.for_all(watched, BTreeMap::from([(self.name.clone().into(), ())]), gone).await.map(drop)
     }
 }
 

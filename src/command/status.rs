@@ -2,18 +2,25 @@
 
 mod certificate;
 mod issuer;
+mod summary;
 
-use clap::{Args, Subcommand};
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::Api;
 use kube::api::ListParams;
 use serde::Serialize;
 
+use self::summary::Summary;
 use super::chosen_issuer::IssuerApi;
+use super::failures::Failures;
 use super::handbook::{self, Chapter};
+use super::kind::Kind;
 use super::outlook::{self, Outlook};
-use super::output::{BAD, BOLD, DIM, GOOD, SO_SO, away, moment, shown, styled, table, wrapped};
+use super::output::{
+    BAD, BOLD, DIM, GOOD, SO_SO, away, json, moment, print_objects, shown, styled, table, wrapped,
+};
+use super::targets::{Target, Targets};
 use super::{Cluster, ClusterArgs, Error, Exit, print};
 use certwright_api::{AcmeIssuer, Certificate, ClusterIssuer, Issuer, IssuerKind};
 use certwright_core::reading::Reading;
@@ -24,86 +31,111 @@ const INDENT: usize = 14;
 /// The maximum number of events to show.
 const EVENTS: usize = 5;
 
-/// Which object.
+/// Which objects, and how to show them.
 #[derive(Args, Clone, Debug)]
 pub struct Status {
-    /// The kind of the object.
-    #[command(subcommand)]
-    pub of: Of,
-}
-
-/// The kinds of objects.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Of {
-    /// Show why a Certificate is ready or not, and what happens next.
-    #[command(visible_aliases = ["cert", "certificates"])]
-    Certificate(Named),
-    /// Show why an Issuer is ready or not, and what happens next.
-    #[command(visible_alias = "issuers")]
-    Issuer(Named),
-    /// Show why a ClusterIssuer is ready or not, and what happens next.
-    #[command(visible_aliases = ["cissuer", "clusterissuers"])]
-    Clusterissuer(Named),
-}
-
-/// Which object.
-#[derive(Args, Clone, Debug)]
-pub struct Named {
-    /// Name of the object.
-    pub name: String,
+    /// Which objects.
+    #[command(flatten)]
+    pub targets: Targets,
+    /// Output format. By default, a screen for each object.
+    #[arg(short, long, value_enum)]
+    pub output: Option<Format>,
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
 }
 
+/// Output formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The same as JSON.
+    Json,
+    /// The same as YAML.
+    Yaml,
+}
+
+/// An object on one screen, and the same for programs.
+pub(super) struct Screen {
+    /// For people.
+    pub(super) text: String,
+    summary: Summary,
+}
+
 impl Status {
-    /// Shows the object. The exit code is 3 if it is not ready.
+    /// Shows the objects. The exit code is 3 if one of them is not ready.
     ///
     /// # Errors
-    /// [`Error`], if it cannot be read.
+    /// [`Error`], if one cannot be read. The others are shown.
     pub async fn execute(self) -> Result<Exit, Error> {
-        let (Of::Certificate(named) | Of::Issuer(named) | Of::Clusterissuer(named)) = &self.of;
-        let (name, cluster) = (&named.name, named.cluster.connect().await?);
-        let (text, ready) = match &self.of {
-            Of::Certificate(_) => certificate_status(&cluster, name).await?,
-            Of::Issuer(_) => issuer_status::<Issuer>(&cluster, name).await?,
-            Of::Clusterissuer(_) => issuer_status::<ClusterIssuer>(&cluster, name).await?,
-        };
-        print(&text)?;
-        Ok(if ready == Some(true) { Exit::Fine } else { Exit::NotWell })
+        let targets = self.targets.parse(&Kind::ALL)?;
+        let cluster = self.cluster.connect().await?;
+        let (mut screens, mut failures) = (Vec::new(), Failures::default());
+        for target in &targets {
+            match screen(&cluster, target).await {
+                Ok(screen) => screens.push(screen),
+                Err(error) => failures.add(error)?,
+            }
+        }
+        let summaries: Vec<&Summary> = screens.iter().map(|screen| &screen.summary).collect();
+        match self.output {
+            None => {
+                let texts: Vec<&str> = screens.iter().map(|screen| screen.text.as_str()).collect();
+                print(&texts.join("\n\n"))?;
+            }
+            Some(_) if screens.is_empty() => {}
+            Some(Format::Json) => print_objects(&match (&targets[..], &summaries[..]) {
+                ([_], [summary]) => json(summary)?,
+                _ => json(&summaries)?,
+            })?,
+            Some(Format::Yaml) => {
+                let text = match (&targets[..], &summaries[..]) {
+                    ([_], [summary]) => serde_yaml::to_string(summary),
+                    _ => serde_yaml::to_string(&summaries),
+                };
+                print_objects(&text.map_err(Error::Yaml)?)?;
+            }
+        }
+        let all_ready = screens.iter().all(|screen| screen.summary.ready == Some(true));
+        failures.end(if all_ready { Exit::Fine } else { Exit::NotWell })
     }
 }
 
-/// The screen about a Certificate, and whether it is ready.
+/// What there is to show about an object.
 ///
 /// # Errors
 /// [`Error`], if it cannot be read.
-pub(super) async fn certificate_status(
-    cluster: &Cluster,
-    name: &str,
-) -> Result<(String, Option<bool>), Error> {
+pub(super) async fn screen(cluster: &Cluster, target: &Target) -> Result<Screen, Error> {
+    match target.kind {
+        Kind::Certificate => certificate_status(cluster, target).await,
+        Kind::Issuer => issuer_status::<Issuer>(cluster, target).await,
+        Kind::ClusterIssuer => issuer_status::<ClusterIssuer>(cluster, target).await,
+    }
+}
+
+async fn certificate_status(cluster: &Cluster, target: &Target) -> Result<Screen, Error> {
     let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), &cluster.namespace);
-    let called = outlook::named("Certificate", Some(&cluster.namespace), name);
-    let found = shown(&cluster.one(&api, name, &called).await?)?;
+    let found = cluster.one(&api, &target.name, &target.called(&cluster.namespace)).await?;
+    let status = serde_json::to_value(&found.status).map_err(Error::Json)?;
+    let found = shown(&found)?;
     let issuer = issuer_of(cluster, &found).await;
     let events = events(cluster, Some(&cluster.namespace), found.metadata.uid.as_deref()).await;
     let now = clock::now();
     let outlook = outlook::of_certificate(&found, now);
-    Ok((certificate::rendered(&found, &outlook, issuer.as_ref(), &events, now), outlook.ready))
+    let text = certificate::rendered(&found, &outlook, issuer.as_ref(), &events, now);
+    let of = (target, Some(cluster.namespace.as_str()), Chapter::Certificates);
+    Ok(Screen { text, summary: Summary::new(of, &outlook, &events, status) })
 }
 
-/// The screen about an issuer, and whether it is ready.
-///
-/// # Errors
-/// [`Error`], if it cannot be read.
-pub(super) async fn issuer_status<K>(cluster: &Cluster, name: &str) -> Result<(String, Option<bool>), Error>
+async fn issuer_status<K>(cluster: &Cluster, target: &Target) -> Result<Screen, Error>
 where
     K: IssuerApi + Serialize,
 {
     let namespace = (K::KIND == IssuerKind::Issuer).then_some(&*cluster.namespace);
-    let called = outlook::named(K::KIND.as_str(), namespace, name);
+    let called = target.called(&cluster.namespace);
     let api = K::api(cluster.client.clone(), &cluster.namespace);
-    let found = shown(&cluster.one(&api, name, &called).await?)?;
+    let found = cluster.one(&api, &target.name, &called).await?;
+    let status = serde_json::to_value(found.status()).map_err(Error::Json)?;
+    let found = shown(&found)?;
     let events = events(cluster, namespace, found.meta().uid.as_deref()).await;
     let now = clock::now();
     let outlook = outlook::of_issuer(&found, found.status());
@@ -113,7 +145,10 @@ where
     };
     let text =
         issuer::rendered(&called, found.acme(), found.status(), &outlook, mac_key.as_ref(), &events, now);
-    Ok((text, outlook.ready))
+    Ok(Screen {
+        text,
+        summary: Summary::new((target, namespace, Chapter::Issuers), &outlook, &events, status),
+    })
 }
 
 /// The state of the issuer of a Certificate; `None` if it cannot be read.
@@ -202,7 +237,8 @@ fn label(label: &str) -> String {
     format!("{}{}", styled(DIM, label), " ".repeat(INDENT.saturating_sub(label.len())))
 }
 
-fn field(name: &str, value: &str) -> String {
+/// A line with a label.
+pub(super) fn field(name: &str, value: &str) -> String {
     format!("{}{}\n", label(name), wrapped(value, INDENT))
 }
 

@@ -1,7 +1,7 @@
 //! Waits for the result of a request by a watch, and prints a line whenever something changes.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
+use std::fmt::{self, Debug, Display, Formatter};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use kube::{Api, ResourceExt};
 use tokio::time::timeout;
 
 use super::error::{causes, words};
-use super::list::length;
 use super::output::{BAD, DIM, GOOD, plain, styled, tell};
+use super::values::length;
 use super::{Error, Exit, print};
 use certwright_core::reading::{Readable, Reading};
 
@@ -29,6 +29,30 @@ pub struct Wait {
     pub timeout: SignedDuration,
 }
 
+/// An object that is awaited. Without a namespace, it is the one with this name among those that are watched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Awaited {
+    /// Its namespace, if objects of several are watched.
+    pub namespace: Option<String>,
+    /// Its name.
+    pub name: String,
+}
+
+impl From<String> for Awaited {
+    fn from(name: String) -> Self {
+        Self { namespace: None, name }
+    }
+}
+
+impl Display for Awaited {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match &self.namespace {
+            Some(namespace) => write!(f, "{namespace}/{}", self.name),
+            None => f.write_str(&self.name),
+        }
+    }
+}
+
 /// The state of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitStatus {
@@ -41,14 +65,14 @@ pub enum WaitStatus {
 }
 
 impl Wait {
-    /// Watches objects until `judge` has a final verdict on each. `awaited` has their names, and what the judge needs to know.
+    /// Watches objects until `judge` has a final verdict on each. `awaited` has them, and what the judge needs to know.
     ///
     /// # Errors
     /// [`Error::TimedOut`], or another error if they cannot be watched or one is deleted.
     pub async fn for_all<K, T>(
         &self,
         api: Api<Reading<K>>,
-        mut awaited: BTreeMap<String, T>,
+        mut awaited: BTreeMap<Awaited, T>,
         judge: impl Fn(&K, &T) -> WaitStatus,
     ) -> Result<Exit, Error>
     where
@@ -57,7 +81,7 @@ impl Wait {
         let limit = Duration::try_from(self.timeout).unwrap_or(Duration::MAX);
         let watched = timeout(limit, watch(api, &mut awaited, judge)).await;
         watched.unwrap_or_else(|_| {
-            let names: Vec<&str> = awaited.keys().map(String::as_str).collect();
+            let names: Vec<String> = awaited.keys().map(Awaited::to_string).collect();
             Err(Error::TimedOut(format!("{} did not finish", names.join(", "))))
         })
     }
@@ -65,28 +89,27 @@ impl Wait {
 
 async fn watch<K, T>(
     api: Api<Reading<K>>,
-    awaited: &mut BTreeMap<String, T>,
+    awaited: &mut BTreeMap<Awaited, T>,
     judge: impl Fn(&K, &T) -> WaitStatus,
 ) -> Result<Exit, Error>
 where
     K: Readable + Clone + Debug + Send + 'static,
 {
     let config = match awaited.keys().next() {
-        Some(name) if awaited.len() == 1 => {
-            watcher::Config::default().fields(&format!("metadata.name={name}"))
+        Some(one) if awaited.len() == 1 => {
+            watcher::Config::default().fields(&format!("metadata.name={}", one.name))
         }
         _ => watcher::Config::default(),
     };
     let mut events = pin!(watcher(api, config).default_backoff());
-    let mut told: BTreeMap<String, String> = BTreeMap::new();
+    let mut told: BTreeMap<Awaited, String> = BTreeMap::new();
     let mut exit = Exit::Fine;
     while !awaited.is_empty() {
         let object = match events.next().await {
             Some(Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object))) => object,
             Some(Ok(watcher::Event::Delete(object))) => {
-                let name = object.name_any();
-                if awaited.contains_key(&name) {
-                    return Err(Error::NotFound(format!("{} {name} was deleted and", K::kind(&()))));
+                if let Some((one, _)) = found(awaited, &object) {
+                    return Err(Error::NotFound(format!("{} {one} was deleted and", K::kind(&()))));
                 }
                 continue;
             }
@@ -99,8 +122,7 @@ where
                 return Err(Error::Api { doing: "watch".to_owned(), words: "the watch ended".to_owned() });
             }
         };
-        let name = object.name_any();
-        let Some(known) = awaited.get(&name) else { continue };
+        let Some((name, known)) = found(awaited, &object) else { continue };
         let verdict = match object.usable() {
             Ok(object) => judge(&object, known),
             Err(fault) => WaitStatus::Failed(format!("it cannot be read: {fault}")),
@@ -127,8 +149,18 @@ where
     Ok(exit)
 }
 
-/// Most errors of a watch are temporary, unless permissions are missing.
-fn refused(error: &watcher::Error) -> Result<(), Error> {
+/// The awaited object that this is, if it is one.
+fn found<'a, T>(awaited: &'a BTreeMap<Awaited, T>, object: &impl ResourceExt) -> Option<(Awaited, &'a T)> {
+    let named = |namespace| Awaited { namespace, name: object.name_any() };
+    let find = |one: Awaited| awaited.get(&one).map(|known| (one, known));
+    find(named(None)).or_else(|| find(named(object.namespace())))
+}
+
+/// Reports an error of a watch. Most are temporary, unless permissions are missing.
+///
+/// # Errors
+/// [`Error::Api`], if the user may not watch.
+pub fn refused(error: &watcher::Error) -> Result<(), Error> {
     let status = match error {
         watcher::Error::InitialListFailed(kube::Error::Api(status))
         | watcher::Error::WatchStartFailed(kube::Error::Api(status))

@@ -4,7 +4,7 @@
 //! read only if the index has the entry. The Secret also has the certificate of the issuer, which must have signed the list.
 
 mod compare;
-mod fetch;
+pub(crate) mod fetch;
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -23,6 +23,7 @@ pub mod program;
 pub mod schema;
 pub mod secrets;
 pub mod stumble;
+pub mod terminal;
 
 use std::fmt::Debug;
 use std::pin::pin;

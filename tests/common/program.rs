@@ -1,7 +1,7 @@
 //! The command line, with the test's cluster and namespace.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -79,8 +79,14 @@ pub async fn run(mut command: Command) -> Result<Ran> {
 
 /// Creates a link `kubectl-certwright` to the program in this directory.
 pub fn link(directory: &Path) -> Result<()> {
-    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_certwright"), directory.join("kubectl-certwright"))?;
-    Ok(())
+    link_as(directory, "kubectl-certwright").map(drop)
+}
+
+/// Creates a link to the program under this name, and returns its path.
+pub fn link_as(directory: &Path, name: &str) -> Result<PathBuf> {
+    let path = directory.join(name);
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_certwright"), &path)?;
+    Ok(path)
 }
 
 /// A kubeconfig for a service account of the test's namespace.

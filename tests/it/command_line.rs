@@ -8,9 +8,10 @@ use crate::common::program::{alone, link, run};
 use crate::common::{certificate, issued, ready};
 use anyhow::{Context, Result, ensure};
 use certwright::cli::Cli;
+use certwright::command::ClusterArgs;
 use certwright_api::{certificate_reason, issuer_reason};
 use certwright_cluster::TestNamespace;
-use clap::CommandFactory;
+use clap::{Args, CommandFactory};
 
 #[tokio::test]
 async fn kubectl_finds_it_as_a_plugin_and_hands_its_exit_code_on() -> Result<()> {
@@ -69,7 +70,11 @@ async fn every_reason_and_every_code_is_explained() -> Result<()> {
 #[tokio::test]
 async fn shells_accept_the_completion_scripts() -> Result<()> {
     for shell in ["bash", "zsh", "fish"] {
-        let script = alone(&["completion", shell]).await?.ended(0)?.says(&["certwright", "rollover"])?.output;
+        let script = alone(&["completion", shell])
+            .await?
+            .ended(0)?
+            .says(&["certwright", "CERTWRIGHT_COMPLETE"])?
+            .output;
         if Command::new(shell).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_err()
         {
             // This shell is not installed.
@@ -115,27 +120,35 @@ async fn the_manual_page_has_every_command_and_flag() -> Result<()> {
 
 #[test]
 fn the_documentation_has_every_command_with_its_flags_and_no_others() -> Result<()> {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/command-line.md");
-    let text = fs::read_to_string(path)?;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs");
+    let pages = fs::read_dir(path)?.map(|page| Ok(page?.path())).collect::<Result<Vec<_>>>()?;
+    let pages = pages.into_iter().filter(|page| page.extension().is_some_and(|end| end == "md"));
+    let text = pages.map(fs::read_to_string).collect::<Result<Vec<_>, _>>()?.join("\n## \n");
     let sections: Vec<(&str, &str)> =
-        text.split("\n## `").skip(1).filter_map(|one| one.split_once("`\n")).collect();
+        text.split("\n## ").filter_map(|one| one.strip_prefix("`certwright ")?.split_once("`\n")).collect();
     let documented: BTreeSet<&str> = sections.iter().map(|(heading, _)| *heading).collect();
     let top: BTreeSet<String> =
-        Cli::command().get_subcommands().map(|one| format!("certwright {}", one.get_name())).collect();
-    assert_eq!(documented, top.iter().map(String::as_str).collect(), "the headings of {path}");
-    for (heading, section) in sections.iter().filter(|(heading, _)| *heading != "certwright run") {
+        Cli::command().get_subcommands().map(|one| one.get_name().to_owned()).collect();
+    assert_eq!(documented, top.iter().map(String::as_str).collect(), "the headings in {path}");
+    let of_all = ClusterArgs::augment_args(clap::Command::new("certwright"));
+    let common: Vec<String> =
+        of_all.get_arguments().filter_map(|flag| Some(format!("--{}", flag.get_long()?))).collect();
+    for (heading, section) in sections.iter().filter(|(heading, _)| *heading != "run") {
         // The output of commands contains flags of other commands.
         let prose: String = section.split("\n```").step_by(2).collect();
         let shown = prose.split(|c: char| c.is_whitespace() || "`|,()[]=.;:".contains(c));
-        let common = ["--kubeconfig", "--context", "--namespace"];
         let shown: BTreeSet<&str> = shown
-            .filter(|word| word.starts_with("--") && !word.ends_with("-") && !common.contains(word))
+            .filter(|word| word.starts_with("--") && !word.ends_with("-"))
+            .filter(|word| !common.iter().any(|flag| flag == word))
             .collect();
         let flags: BTreeSet<String> = commands()
             .into_iter()
-            .filter(|(command, _)| command == heading || command.starts_with(&format!("{heading} ")))
+            .filter(|(command, _)| {
+                let command = command.trim_start_matches("certwright ");
+                command == *heading || command.starts_with(&format!("{heading} "))
+            })
             .flat_map(|(_, flags)| flags)
-            .filter(|flag| !common.contains(&flag.as_str()))
+            .filter(|flag| !common.contains(flag))
             .collect();
         assert_eq!(
             shown,

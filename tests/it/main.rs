@@ -32,6 +32,8 @@ mod clock;
 mod command_check;
 mod command_line;
 mod command_list;
+mod command_live;
+mod command_objects;
 mod command_requests;
 mod command_status;
 mod contacts;

@@ -13,6 +13,7 @@ use crate::command::Cluster;
 use crate::command::error::words;
 use crate::command::output::{away, length};
 use crate::command::shards::Shard;
+use crate::command::version::{image, tag};
 use certwright_runtime::clock;
 
 /// The first minor version that has all functions used in the validation rules of Certwright's CRDs.
@@ -211,8 +212,8 @@ impl Operator {
 }
 
 fn version(deployment: &Deployment) -> Option<Finding> {
-    let image = deployment.spec.as_ref()?.template.spec.as_ref()?.containers.first()?.image.as_ref()?;
-    let (_, tag) = image.rsplit_once(':').filter(|(_, tag)| !image.contains('@') && !tag.contains('/'))?;
+    let image = image(deployment)?;
+    let tag = tag(image)?;
     let ours = env!("CARGO_PKG_VERSION");
     (tag.trim_start_matches('v') != ours).then(|| {
         let words = format!("the operator's image is {image}, but this program has version {ours}");

@@ -30,7 +30,7 @@ use super::page::{FILES, HEADERS};
 use crate::command::chosen_issuer::{ChosenIssuer, IssuerApi};
 use crate::command::handbook::{self, Chapter};
 use crate::command::output::plain;
-use crate::command::status::{certificate_status, issuer_status};
+use crate::command::status::screen;
 use crate::command::{Cluster, Error, Exit, causes, outlook};
 use certwright_api::{ANNOTATION_RENEW, ANNOTATION_RETRY, Certificate, ClusterIssuer, Issuer, IssuerKind};
 use certwright_core::reading::Reading;
@@ -122,18 +122,9 @@ async fn handbook() -> Response {
 /// The screen that `certwright status` shows.
 async fn status(State(to): State<Answers>, Path(key): Path<String>) -> Response {
     let Ok(key) = key.parse::<Key>() else { return StatusCode::NOT_FOUND.into_response() };
-    let screen = match &key {
-        Key::Certificate(namespace, name) => certificate_status(&to.cluster_of(Some(namespace)), name).await,
-        Key::Issuer(id) => {
-            let cluster = to.cluster_of(id.namespace.as_ref());
-            match id.kind {
-                IssuerKind::Issuer => issuer_status::<Issuer>(&cluster, &id.name).await,
-                IssuerKind::ClusterIssuer => issuer_status::<ClusterIssuer>(&cluster, &id.name).await,
-            }
-        }
-    };
-    match screen {
-        Ok((text, _)) => strip_str(&text).to_string().into_response(),
+    let (namespace, target) = key.target();
+    match screen(&to.cluster_of(namespace.as_ref()), &target).await {
+        Ok(screen) => strip_str(&screen.text).to_string().into_response(),
         Err(error) => failed(&error),
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::command::kind::Kind;
+use crate::command::targets::Target;
 use crate::controller::issuer_record::IssuerId;
 use certwright_api::IssuerKind;
 
@@ -14,6 +16,24 @@ pub enum Key {
     Certificate(String, String),
     /// An issuer.
     Issuer(IssuerId),
+}
+
+impl Key {
+    /// Its namespace, and its kind and name.
+    pub fn target(self) -> (Option<String>, Target) {
+        match self {
+            Self::Certificate(namespace, name) => {
+                (Some(namespace), Target { kind: Kind::Certificate, name })
+            }
+            Self::Issuer(IssuerId { kind, namespace, name }) => {
+                let kind = match kind {
+                    IssuerKind::Issuer => Kind::Issuer,
+                    IssuerKind::ClusterIssuer => Kind::ClusterIssuer,
+                };
+                (namespace, Target { kind, name })
+            }
+        }
+    }
 }
 
 impl fmt::Display for Key {

@@ -18,7 +18,7 @@ const MAX_REDIRECTS: usize = 3;
 
 /// Why a list could not be fetched.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub(crate) enum FetchError {
     #[error("the URL is not valid")]
     Url,
     #[error("the HTTP client cannot be created")]
@@ -42,7 +42,10 @@ pub(super) enum FetchError {
 }
 
 /// Fetches the list at `url`.
-pub(super) async fn fetch(url: &str, egress: &Egress) -> Result<Vec<u8>, FetchError> {
+///
+/// # Errors
+/// [`FetchError`]
+pub(crate) async fn fetch(url: &str, egress: &Egress) -> Result<Vec<u8>, FetchError> {
     let tls = tls::system_roots().map_err(|_| FetchError::Client)?;
     let client = HttpClient::new(egress, Purpose::RevocationList, |builder| {
         builder
