@@ -302,7 +302,7 @@ features: tools ## Write the table of docs/ca-features.md anew, from what CAs do
 .PHONY: chart
 chart: tools ## Write anew what is made from the Helm chart: renderings, the table of values
 	$(CARGO) test $(BUILD) --no-run --test it
-	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test it -- chart:: chart_dns::
+	CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test it -- chart:: chart_dns:: alerts::by_default
 
 .PHONY: clean
 clean: ## Remove what cargo built; built tools stay in the cache

@@ -7,7 +7,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::command::{
     Check, Completion, Deactivate, DnsRecord, Error, Exit, Explain, Inspect, List, Migrate, Rebind, Renew,
-    Retry, Revoke, Rollover, Run, Status, Top, Ui, Version, answer, crds, man,
+    Retry, Revoke, Rollover, Run, Status, SupportBundle, Top, Ui, Version, answer, crds, man,
 };
 
 /// Keeps TLS Secrets filled with certificates from any ACME certificate authority.
@@ -30,14 +30,18 @@ pub enum Command {
     Status(Status),
     /// List Certificates, when they expire, and what happens next.
     List(List),
+    /// Show Certificates and issuers live: what is under way, what waits, what fails, and what is renewed next.
+    Top(Top),
     /// Serve a page about Certificates and issuers to a browser on this machine.
     Ui(Ui),
+    /// Look into a Secret with a certificate: chain, key, revocation, and what uses it.
+    Inspect(Inspect),
     /// Renew Certificates now.
     Renew(Renew),
-    /// Revoke the certificate of a Certificate now.
-    Revoke(Revoke),
     /// Try issuers, or issuances that failed, again now.
     Retry(Retry),
+    /// Revoke the certificate of a Certificate now.
+    Revoke(Revoke),
     /// Roll over the account key of an issuer now.
     Rollover(Rollover),
     /// Bind the account of an issuer anew, with a new key.
@@ -45,27 +49,26 @@ pub enum Command {
     /// Deactivate an account of an issuer, permanently.
     Deactivate(Deactivate),
     /// Check everything that an issuance needs: the installation, issuers, their CAs, names.
-    Check(Check),
+    Check(Box<Check>),
     /// Print the TXT records to set for dns-persist-01.
     DnsRecord(DnsRecord),
     /// Explain a reason or a CA's error code, and what to do.
     Explain(Explain),
+    /// Collect what somebody who helps needs to see, without secrets, in an archive.
+    SupportBundle(SupportBundle),
+    /// Print the versions of this program and of the operator.
+    Version(Version),
+    /// Migrate Issuers, ClusterIssuers and Certificates from cert-manager.
+    Migrate(Box<Migrate>),
     /// Print a script that completes commands and flags in a shell.
     Completion(Completion),
     /// Print the manual page, in roff.
     Man,
-    /// Migrate Issuers, ClusterIssuers and Certificates from cert-manager.
-    Migrate(Box<Migrate>),
-    /// Print the versions of this program and of the operator.
-    Version(Version),
-    /// Look into a Secret with a certificate: chain, key, revocation, and what uses it.
-    Inspect(Inspect),
-    /// Show Certificates and issuers live: what is under way, what waits, what fails, and what is renewed next.
-    Top(Top),
 }
 
 impl Cli {
-    /// Parses the arguments of the process. Answers a shell that asks how they continue, and exits. If they are invalid, prints a usage message and exits.
+    /// Parses the arguments of the process. Answers a shell that asks how they continue, and exits. If they are invalid, prints a usage
+    /// message and exits.
     pub fn of_arguments() -> Self {
         answer(Self::command);
         let program = std::env::args_os().next().unwrap_or_default();
@@ -83,22 +86,23 @@ impl Cli {
             Command::Crds => crds::execute(),
             Command::Status(command) => command.execute().await,
             Command::List(command) => command.execute().await,
+            Command::Top(command) => command.execute().await,
             Command::Ui(command) => command.execute().await,
+            Command::Inspect(command) => command.execute().await,
             Command::Renew(command) => command.execute().await,
-            Command::Revoke(command) => command.execute().await,
             Command::Retry(command) => command.execute().await,
+            Command::Revoke(command) => command.execute().await,
             Command::Rollover(command) => command.execute().await,
             Command::Rebind(command) => command.execute().await,
             Command::Deactivate(command) => command.execute().await,
             Command::Check(command) => command.execute().await,
             Command::DnsRecord(command) => command.execute().await,
             Command::Explain(command) => command.execute(),
+            Command::SupportBundle(command) => command.execute().await,
+            Command::Version(command) => command.execute().await,
+            Command::Migrate(command) => command.execute().await,
             Command::Completion(command) => command.execute(),
             Command::Man => man::execute(Cli::command()),
-            Command::Migrate(command) => command.execute().await,
-            Command::Version(command) => command.execute().await,
-            Command::Inspect(command) => command.execute().await,
-            Command::Top(command) => command.execute().await,
         }
     }
 }

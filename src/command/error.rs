@@ -68,6 +68,9 @@ pub enum Error {
     /// Objects cannot be written as YAML.
     #[error("cannot write the objects as YAML")]
     Yaml(#[source] serde_yaml::Error),
+    /// What removes secrets from a support bundle cannot be prepared, so nothing is written.
+    #[error("cannot prepare the removal of secrets")]
+    Redact(#[source] Box<dyn StdError + Send + Sync>),
     /// The operator cannot log.
     #[error(transparent)]
     Logs(#[from] LogsError),

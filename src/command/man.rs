@@ -33,13 +33,14 @@ const EXIT_CODES: &str = ".SH \"EXIT STATUS\"\n\
     0: success. 1: the command failed. 2: the command line is invalid, or a revocation was not confirmed. 3: the command \
     succeeded but found a problem. 4: the object or the reason does not exist. 124: the wait timed out.\n";
 
-/// A section for the command, or for each of its subcommands.
+/// A section for the command, if it can be given without a subcommand, and for each of its subcommands.
 fn section(command: &Command, above: &str) -> Result<String, io::Error> {
     let name = format!("{above} {}", command.get_name());
     let below: Vec<&Command> =
         command.get_subcommands().filter(|command| command.get_name() != "help").collect();
-    if !below.is_empty() {
-        return below.into_iter().map(|below| section(below, &name)).collect();
+    let below = below.into_iter().map(|below| section(below, &name)).collect::<Result<String, _>>()?;
+    if command.is_subcommand_required_set() {
+        return Ok(below);
     }
     let man = Man::new(command.clone());
     let mut text = Vec::new();
@@ -49,5 +50,5 @@ fn section(command: &Command, above: &str) -> Result<String, io::Error> {
     // Turn the sections of a separate page into subsections. The definitions of the program are at the top.
     let parts = String::from_utf8_lossy(&text).replace("\n.SH ", "\n.SS ");
     let parts = parts.strip_prefix(".SH ").map_or(parts.clone(), |rest| format!(".SS {rest}"));
-    Ok(format!(".SH \"{}\"\n{parts}", name.to_uppercase().replace('-', "\\-")))
+    Ok(format!(".SH \"{}\"\n{parts}{below}", name.to_uppercase().replace('-', "\\-")))
 }

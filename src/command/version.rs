@@ -162,9 +162,9 @@ mod tests {
             });
             of_deployment(&serde_json::from_value(deployment).unwrap())
         };
-        assert_eq!(version("ghcr.io/c/certwright:v0.2.0", json!({})).as_deref(), Some("0.2.0"));
+        assert_eq!(version("registry.example.com/c/certwright:v0.2.0", json!({})).as_deref(), Some("0.2.0"));
         assert_eq!(version("localhost:5000/certwright", json!({})), None);
-        let by_digest = "ghcr.io/c/certwright:0.3.0@sha256:0";
+        let by_digest = "registry.example.com/c/certwright:0.3.0@sha256:0";
         assert_eq!(version(by_digest, json!({ LABEL_VERSION: "0.3.0" })).as_deref(), Some("0.3.0"));
     }
 

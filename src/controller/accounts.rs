@@ -9,6 +9,7 @@ use http::Uri;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
+use super::acme_log::AcmeLog;
 use super::issuer_record::{AccountSecret, IssuerRecord};
 use crate::runtime::metrics::{AccountFacts, Metrics};
 use certwright_acme::{Account, AcmeError, Server, ServerConfig, Share, Trust};
@@ -45,6 +46,7 @@ pub struct Accounts {
     servers: Recent<ServerKey, Server>,
     /// The limit on concurrent requests of each namespace.
     shares: Mutex<HashMap<String, Share>>,
+    acme_log: AcmeLog,
 }
 
 /// One lock for each account.
@@ -78,7 +80,13 @@ impl Accounts {
             waiting: Mutex::default(),
             servers: Recent::new(MOST_SERVERS, clock::now),
             shares: Mutex::default(),
+            acme_log: AcmeLog::default(),
         }
+    }
+
+    /// Which exchanges with CAs are logged.
+    pub fn acme_log(&self) -> &AcmeLog {
+        &self.acme_log
     }
 
     /// The server of a spec, for an issuer whose account's Secret is in `namespace`.
@@ -104,8 +112,12 @@ impl Accounts {
                 egress: self.egress.clone(),
             })
         })?;
-        Ok(match self.share(namespace) {
+        let server = match self.share(namespace) {
             Some(share) => server.within(share),
+            None => server,
+        };
+        Ok(match self.acme_log.record(namespace, &spec.server) {
+            Some(record) => server.recording(record),
             None => server,
         })
     }

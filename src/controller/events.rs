@@ -4,13 +4,15 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Client;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use parking_lot::Mutex;
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::error::may_pass;
 use crate::runtime::metrics::{ApiVerb, Metrics};
+use certwright_core::conditions::news;
 use certwright_core::events as core;
 use certwright_runtime::clock;
 use certwright_text::clean;
@@ -33,6 +35,13 @@ pub struct EventPublisher {
 /// published again.
 #[derive(Default)]
 struct RecentEvents(Mutex<HashMap<Words, Timestamp>>);
+
+/// Logs what a status that was written says for the first time, in the words of its conditions.
+pub fn log_news(before: &[Condition], after: &[Condition]) {
+    for Condition { type_, status, reason, message, .. } in news(before, after) {
+        info!(condition = type_, status, reason, "{message}");
+    }
+}
 
 /// An object's uid, a reason and a note.
 type Words = (String, String, String);

@@ -125,6 +125,7 @@ async fn reconcile_within(
     if !context.serves_issuer(&record) {
         return Ok((None, false));
     }
+    context.accounts.acme_log().see(&record, &account_secret.0, clock::now());
     let mut work = ReconcileIssuer::gather(record, account_secret, context).await?;
     let until = reconcile_once(&mut work, (&id, &uid), deleted, context).await;
     if until.is_err() {

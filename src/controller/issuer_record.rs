@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{Resource, ResourceExt};
 
 use certwright_api::{
-    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_REBIND, ANNOTATION_RETRY, ANNOTATION_ROLLOVER,
-    AcmeAccountStatus, AcmeIssuer, Allow, AnyIssuer, Certificate, CertificateStatus, FINALIZER_ACCOUNT,
-    IssuerKind, IssuerRef, IssuerStatus, SECRET_KEY_TLS_KEY,
+    ANNOTATION_DEACTIVATE_ACCOUNT, ANNOTATION_LOG_ACME, ANNOTATION_REBIND, ANNOTATION_RETRY,
+    ANNOTATION_ROLLOVER, AcmeAccountStatus, AcmeIssuer, Allow, AnyIssuer, Certificate, CertificateStatus,
+    FINALIZER_ACCOUNT, IssuerKind, IssuerRef, IssuerStatus, SECRET_KEY_TLS_KEY,
 };
 use certwright_core::issuers::{self, Issuers};
 use certwright_core::naming::account_key_secret;
@@ -93,6 +93,8 @@ pub struct IssuerRecord {
     pub retry: Option<String>,
     /// The annotation that requests a rollover of the account key.
     pub roll_over: Option<String>,
+    /// The annotation that requests a log of the exchange with the CA.
+    pub log_acme: Option<String>,
 }
 
 impl IssuerRecord {
@@ -132,6 +134,7 @@ impl<K: AnyIssuer> From<&K> for IssuerRecord {
             rebind: request(object, ANNOTATION_REBIND),
             roll_over: request(object, ANNOTATION_ROLLOVER),
             retry: request(object, ANNOTATION_RETRY),
+            log_acme: request(object, ANNOTATION_LOG_ACME),
         }
     }
 }

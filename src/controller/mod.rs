@@ -15,11 +15,13 @@
 //! - [`api_server`] knows when the API server is away, and `retry` handles failed reconciles;
 //! - `shard`: which objects this installation serves, if several share the cluster;
 //! - [`unreadable`]: objects that cannot be read, and [`report_unreadable`], which reports them;
+//! - [`acme_log`] logs what a CA and an issuer say to each other, if its annotation asks for that;
 //! - [`accounts`], [`resolvers`], [`in_flight`], [`renewal_info_polls`], [`account_refusals`]: state that is only in memory, and may be
 //!   lost at any time.
 
 pub mod account_refusals;
 pub mod accounts;
+pub mod acme_log;
 pub mod annotated;
 pub mod annotated_objects;
 pub mod api_server;

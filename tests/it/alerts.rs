@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
-use crate::common::helm::{chart, objects, rendered, root, run};
+use crate::common::helm::{chart, compare, objects, rendered, root, run};
 use crate::common::markdown::Page;
 use crate::common::{SOON, certificate, issued, issuer};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use certwright::runtime::metrics::Metrics;
 use certwright_acme::CODES;
 use certwright_api::{certificate_reason, issuer_reason};
@@ -14,6 +14,8 @@ use certwright_cluster::{Operator, Pebble, Prometheus, TestNamespace};
 use serde_json::{Value, json};
 
 const TESTS: &str = "tests/fixtures/alerts/tests.yaml";
+const PAGE: &str = "docs/alerts.md";
+const ALERTMANAGER: &str = "deploy/monitoring/alertmanager.yaml";
 
 #[test]
 fn the_alerts_fire_when_they_should_and_only_then() -> Result<()> {
@@ -44,16 +46,87 @@ fn every_alert_is_tested_both_to_fire_and_not_to_fire() -> Result<()> {
 
 #[test]
 fn every_alert_leads_to_what_to_do_about_it() -> Result<()> {
-    let page = Page::read("docs/alerts.md")?;
+    let page = Page::read(PAGE)?;
     let headings = page.anchors();
     let of_all = ["alerts", "which-alert-for-what", "what-to-do-first"];
     let mut led_to = BTreeSet::from(of_all.map(str::to_owned));
     for alert in alerts()? {
         let url = alert["annotations"]["runbook_url"].as_str().context("an alert without a runbook")?;
-        let anchor = url.strip_prefix("docs/alerts.md#").with_context(|| format!("{url} is another page"))?;
+        let anchor =
+            url.strip_prefix(&format!("{PAGE}#")).with_context(|| format!("{url} is another page"))?;
         led_to.insert(anchor.to_owned());
     }
     assert_eq!(led_to, headings, "where alerts lead, and the headings of docs/alerts.md");
+    Ok(())
+}
+
+#[test]
+fn every_alert_says_how_bad_it_is_and_what_it_affects() -> Result<()> {
+    let page = fs::read_to_string(root().join(PAGE))?;
+    for alert in alerts()? {
+        let (name, severity) = (&alert["alert"], &alert["labels"]["severity"]);
+        let (name, severity) = (name.as_str().context("no name")?, severity.as_str().context("no severity")?);
+        let (_, section) = page.split_once(&format!("\n## {name}\n\n")).context(name.to_owned())?;
+        let (first, rest) = section.split_once("\n\n").context(name.to_owned())?;
+        ensure!(first.starts_with(&format!("Severity: {severity}. Impact: ")), "{name}: {first}");
+        ensure!(!rest.starts_with("## "), "{name}: nothing says what to do");
+    }
+    Ok(())
+}
+
+#[test]
+fn by_default_an_alert_leads_to_the_page_of_its_version_and_the_rules_for_any_prometheus_are_the_same()
+-> Result<()> {
+    let groups = groups_with(&[])?;
+    let page = concat!(env!("CARGO_PKG_REPOSITORY"), "/blob/v", env!("CARGO_PKG_VERSION"), "/docs/alerts.md");
+    for alert in groups[0]["rules"].as_array().into_iter().flatten() {
+        let name = alert["alert"].as_str().unwrap_or_default().to_lowercase();
+        assert_eq!(alert["annotations"]["runbook_url"], format!("{page}#{name}"));
+    }
+    let rules = format!(
+        "# The alerts of the Helm chart, for a Prometheus without its operator. Made by `make chart`; docs/on-call.md describes it.\n{}",
+        serde_yaml::to_string(&json!({ "groups": groups }))?
+    );
+    compare(&root().join("deploy/monitoring/alerts.yaml"), &rules, "make chart")
+}
+
+#[test]
+fn alertmanager_sends_what_is_critical_to_those_on_call_and_the_rest_to_teams() -> Result<()> {
+    let file = root().join(ALERTMANAGER).display().to_string();
+    run("amtool", &["check-config", &file])?;
+    for alert in alerts()? {
+        let label = |name: &str, value: &Value| format!("{name}={}", value.as_str().unwrap_or_default());
+        let labels = [label("alertname", &alert["alert"]), label("severity", &alert["labels"]["severity"])];
+        for (namespace, team) in
+            [("shop", "chat-shop"), ("shop-eu", "chat-shop"), ("web", "chat-platform"), ("", "chat-platform")]
+        {
+            let test = ["config", "routes", "test", "--config.file", &file];
+            let namespace = format!("namespace={namespace}");
+            let receivers = run("amtool", &[&test[..], &[&labels[0], &labels[1], &namespace]].concat())?;
+            let expected = match labels[1].as_str() {
+                "severity=critical" => format!("on-call,{team}"),
+                _ => team.to_owned(),
+            };
+            assert_eq!(receivers.trim(), expected, "{labels:?} {namespace}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn the_example_for_alertmanager_names_alerts_that_there_are_and_is_what_the_page_shows() -> Result<()> {
+    let text = fs::read_to_string(root().join(ALERTMANAGER))?;
+    let alerts = alerts()?;
+    let alerts: BTreeSet<&str> = alerts.iter().filter_map(|alert| alert["alert"].as_str()).collect();
+    let words =
+        text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| word.len() > "Certwright".len());
+    let named: Vec<&str> = words.filter(|word| word.starts_with("Certwright")).collect();
+    ensure!(named.len() > 5 && named.iter().all(|name| alerts.contains(name)), "{named:?}");
+    let shown = Page::read("docs/on-call.md")?.blocks();
+    let shown =
+        shown.iter().find(|block| block.code.starts_with("route:\n  receiver:")).context("no routes")?;
+    let (shown, real): (Value, Value) = (serde_yaml::from_str(&shown.code)?, serde_yaml::from_str(&text)?);
+    assert_eq!(shown["route"]["routes"], real["route"]["routes"]);
     Ok(())
 }
 
@@ -143,9 +216,16 @@ async fn prometheus_has_data_for_each_panel_of_the_dashboard_and_no_alert_is_due
             }
         }
         assert!(queries > 15, "only {queries} queries");
+        let on_the_wall = on_the_wall()?;
+        assert_eq!(on_the_wall.len(), 5, "{on_the_wall:?}");
+        for query in on_the_wall {
+            prometheus.wait_data(&query, SOON).await?;
+        }
         for rule in prometheus.rules().await? {
             assert_eq!(rule["health"], "ok", "{rule}");
-            assert_eq!(rule["alerts"], json!([]), "{rule}");
+            let alerts = rule["alerts"].as_array().into_iter().flatten();
+            let firing = alerts.filter(|alert| alert["state"] == "firing");
+            assert_eq!(firing.count(), 0, "{rule}");
         }
         Ok(())
     })
@@ -166,15 +246,28 @@ fn linked(cell: &str) -> impl Iterator<Item = &str> {
     cell.split('[').skip(1).filter_map(|rest| rest.split_once("](")).map(|(text, _)| text)
 }
 
+/// The queries that docs/on-call.md puts on a wall.
+fn on_the_wall() -> Result<Vec<String>> {
+    let page = fs::read_to_string(root().join("docs/on-call.md"))?;
+    let (_, section) = page.split_once("## What to put on a wall").context("no wall")?;
+    let rows = section.lines().filter_map(|line| line.split_once("| `")?.1.split_once("` |"));
+    Ok(rows.map(|(query, _)| query.to_owned()).collect())
+}
+
 fn alerts() -> Result<Vec<Value>> {
     let groups = groups()?;
     let rules = groups.as_array().into_iter().flatten().filter_map(|group| group["rules"].as_array());
     Ok(rules.flatten().cloned().collect())
 }
 
-/// The groups of the chart's PrometheusRule.
+/// The groups of the chart's PrometheusRule, whose alerts lead to the page in this repository.
 fn groups() -> Result<Value> {
-    let all = objects(&rendered(&["--set", "prometheusRule.enabled=true"])?)?;
+    groups_with(&["--set", &format!("prometheusRule.runbookURL={PAGE}")])
+}
+
+fn groups_with(arguments: &[&str]) -> Result<Value> {
+    let enabled = ["--set", "prometheusRule.enabled=true"];
+    let all = objects(&rendered(&[&enabled, arguments].concat())?)?;
     let rule = all.into_iter().find(|object| object["kind"] == "PrometheusRule");
     Ok(rule.context("the chart renders no PrometheusRule")?["spec"]["groups"].take())
 }

@@ -162,7 +162,7 @@ async fn a_certificate_that_cannot_be_honoured_is_refused_with_a_sentence() -> R
             ("dnsNames: [a.test], served: { port: 0 }", "spec.served.port"),
             ("dnsNames: [a.test], served: { addresses: [a.test] }", "'a.test' is not an IP address"),
             ("dnsNames: [a.test], served: { serverName: '*.a.test' }", "serverName: must be a DNS name without a wildcard"),
-            ("dnsNames: [a.test], served: { addresses: [::1, ::2, ::3, ::4, ::5, ::6, ::7, ::8, ::9] }", "spec.served.addresses"),
+            ("dnsNames: [a.test], served: { addresses: ['::1', '::2', '::3', '::4', '::5', '::6', '::7', '::8', '::9'] }", "spec.served.addresses"),
             ("dnsNames: [a.test], deletionPolicy: Keep", "supported values: \"Delete\", \"Orphan\""),
             ("dnsNames: [a.test], additionalOutputFormats: [{ type: PFX }]", "supported values: \"DER\", \"CombinedPEM\""),
             ("dnsNames: [a.test], additionalOutputFormats: [{ type: DER }, { type: DER }]", "Duplicate value"),

@@ -110,6 +110,7 @@ mod shards;
 mod signing_requests;
 mod spelling;
 mod stumble;
+mod support_bundle;
 mod tenancy;
 mod terms_of_service;
 mod tls_alpn01;

@@ -1,10 +1,13 @@
 //! The quickstart and `deploy/base` on a node with real pods.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::common::helm::{objects, root, run};
 use crate::common::markdown::Page;
+use crate::common::program::certwright;
 use crate::common::{certificate, count, hold, issuer, revision, tls, wait_nothing_left};
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{
@@ -47,8 +50,13 @@ async fn the_quickstart_works_as_written_and_its_pods_outlive_one_and_go_without
         web.apply(&certificate("a", &["a.example.com"], "")).await?;
         revision(&web, "a", 1).await?;
 
+        let bundles = tempfile::tempdir()?;
+        let bundle = bundles.path().join("before").display().to_string();
+        let log = ["support-bundle", "--output", &bundle, "--acme-log", "issuer/ca", "--acme-log-wait", "0s"];
+        certwright(&web, &log).await?.ended(0)?;
         a_leader_that_is_killed_in_mid_challenge_loses_nothing(&web, &proxy).await?;
         wait_nothing_left(&web).await?;
+        a_support_bundle_has_the_logs_and_metrics_of_the_pods(&web, &bundles.path().join("after")).await?;
 
         for command in &remove {
             sh(command)?;
@@ -59,6 +67,43 @@ async fn the_quickstart_works_as_written_and_its_pods_outlive_one_and_go_without
         tls(&web, "b-tls").await.context("TLS Secrets stay").map(drop)
     })
     .await
+}
+
+/// What a new leader and the CA have said to each other is in the log of its pod.
+async fn a_support_bundle_has_the_logs_and_metrics_of_the_pods(
+    web: &TestNamespace,
+    path: &Path,
+) -> Result<()> {
+    // The pod in place of the one that was killed has no log until it runs.
+    run(
+        "kubectl",
+        &["rollout", "status", "deployment/certwright", "--namespace=certwright", "--timeout=60s"],
+    )?;
+    let said =
+        certwright(web, &["support-bundle", "--output", &path.display().to_string()]).await?.ended(0)?;
+    ensure!(!said.errors.contains("could not be read"), "{}", fs::read_to_string(path.join("README.txt"))?);
+    let mut files = BTreeMap::new();
+    for file in fs::read_dir(path.join("operator"))? {
+        let file = file?.path();
+        let name = file.file_name().context("no name")?.to_string_lossy().into_owned();
+        files.insert(name, fs::read_to_string(file)?);
+    }
+    let ending = |end: &str| -> Vec<&str> {
+        let ending = files.iter().filter(|(name, _)| name.ends_with(end));
+        ending.map(|(_, text)| text.as_str()).collect()
+    };
+    ensure!(ending(".certwright.log").iter().any(|log| log.contains("\"issued\"")), "{:?}", files.keys());
+    ensure!(
+        ending(".metrics").iter().any(|metrics| metrics.contains("certwright_leader 1")),
+        "{:?}",
+        files.keys()
+    );
+    ensure!(ending(".pod.yaml").len() == 2 && ending(".lease.yaml").len() == 1, "{:?}", files.keys());
+    let versions = files.get("versions.txt").context("no versions")?;
+    ensure!(versions.contains("Kubernetes: v1.") && versions.contains("\"version\":"), "{versions}");
+    let acme = files.get("acme.log").context("no exchange")?;
+    ensure!(acme.contains("\"operation\":\"finalize\""), "{acme}");
+    Ok(())
 }
 
 /// The commands of the page, without those that choose how an image gets into a cluster: those that remove everything, and

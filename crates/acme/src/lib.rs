@@ -11,6 +11,7 @@ mod code;
 mod config;
 mod directory;
 mod error;
+mod exchange;
 mod external_account;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -46,6 +47,7 @@ pub use code::{CODES, Class, Code, Place, Remedy, Source};
 pub use config::{Observe, ServerConfig, Trust};
 pub use directory::{Directory, Meta};
 pub use error::{AcmeError, Operation};
+pub use exchange::{Exchange, Record};
 pub use external_account::{ExternalAccountKey, MacAlgorithm, MacKeyError, parse_mac_key};
 pub use identifier::Identifier;
 pub use jws::jwk_thumbprint;

@@ -6,11 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 use reqwest::Url;
 use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit};
 
+use crate::exchange::Exchange;
 use crate::jws::{AccountKey, KeyName};
 use crate::nonce::NoncePool;
 use crate::reply::Reply;
 use crate::transport::Transport;
-use crate::{AcmeError, Directory, Operation, ServerConfig, Share};
+use crate::{AcmeError, Directory, Operation, Record, ServerConfig, Share};
 
 /// A CA's ACME server: its directory, connections and nonces. Clones share all of them.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub struct Server {
     pub(super) inner: Arc<Inner>,
     /// The share that its requests count against.
     share: Option<Share>,
+    /// Called with its exchanges.
+    record: Option<Record>,
 }
 
 pub(super) struct Inner {
@@ -57,13 +60,19 @@ impl Server {
         let transport = Transport::new(&config)?;
         let (nonces, directory, fetches) = (NoncePool::default(), Mutex::default(), AtomicU64::new(0));
         let inner = Arc::new(Inner { config, transport, nonces, directory, fetches });
-        Ok(Self { inner, share: None })
+        Ok(Self { inner, share: None, record: None })
     }
 
     /// The same server, whose requests count against `share`.
     #[must_use]
     pub fn within(&self, share: Share) -> Self {
-        Self { inner: self.inner.clone(), share: Some(share) }
+        Self { share: Some(share), ..self.clone() }
+    }
+
+    /// The same server, whose exchanges are passed to `record`.
+    #[must_use]
+    pub fn recording(&self, record: Record) -> Self {
+        Self { record: Some(record), ..self.clone() }
     }
 
     /// The directory, fetched at most once an hour (RFC 8555 section 7.1.1). Callers that ask while it is being fetched get the
@@ -165,8 +174,10 @@ impl Server {
         loop {
             let jws = key.sign(name, &nonce, url, payload)?;
             let place = self.enter().await;
-            let reply = self.inner.transport.post(operation, url, jws).await?;
+            let copy = self.record.as_ref().map(|_| jws.clone());
+            let sent = self.inner.transport.post(operation, url, jws).await;
             drop(place);
+            let reply = self.noted(operation, url, copy.as_deref(), sent)?;
             let next_nonce = reply.nonce();
             tries_left -= 1;
             match (reply.accepted(), next_nonce) {
@@ -192,9 +203,9 @@ impl Server {
     /// Sends a request that needs no signature.
     pub(super) async fn get(&self, operation: Operation, url: &str) -> Result<Reply, AcmeError> {
         let place = self.enter().await;
-        let reply = self.inner.transport.get(operation, url).await?;
+        let sent = self.inner.transport.get(operation, url).await;
         drop(place);
-        self.accept(reply)
+        self.accept(self.noted(operation, url, None, sent)?)
     }
 
     fn accept(&self, reply: Reply) -> Result<Reply, AcmeError> {
@@ -213,16 +224,32 @@ impl Server {
     async fn new_nonce(&self) -> Result<String, AcmeError> {
         let directory = self.directory().await?;
         let place = self.enter().await;
-        let reply = self.inner.transport.head(Operation::NewNonce, &directory.new_nonce).await?.accepted()?;
+        let sent = self.inner.transport.head(Operation::NewNonce, &directory.new_nonce).await;
         drop(place);
+        let reply = self.noted(Operation::NewNonce, &directory.new_nonce, None, sent)?.accepted()?;
         reply.nonce().ok_or_else(|| reply.malformed("newNonce returned no Replay-Nonce header"))
     }
 
     async fn fetch_directory(&self) -> Result<Arc<Directory>, AcmeError> {
-        let reply = self.inner.transport.get(Operation::Directory, self.directory_url()).await?;
+        let sent = self.inner.transport.get(Operation::Directory, self.directory_url()).await;
+        let reply = self.noted(Operation::Directory, self.directory_url(), None, sent)?;
         let directory = Arc::new(self.accept(reply)?.bounded()?.value);
         self.inner.transport.is_acme.store(true, Ordering::Relaxed);
         Ok(directory)
+    }
+
+    /// Records an exchange, if that is wanted.
+    fn noted(
+        &self,
+        operation: Operation,
+        url: &str,
+        jws: Option<&str>,
+        sent: Result<Reply, AcmeError>,
+    ) -> Result<Reply, AcmeError> {
+        if let Some(record) = &self.record {
+            record(Exchange::new(operation, url, jws, &sent));
+        }
+        sent
     }
 
     /// Waits for a place in the share, if there is one.

@@ -138,6 +138,8 @@ pub const ANNOTATION_ROLLOVER: &str = "certwright.dev/rollover-account-key";
 pub const ANNOTATION_REBIND: &str = "certwright.dev/rebind-account";
 /// On an Issuer or ClusterIssuer, set by a user: a new value requests an attempt now, whatever failed before.
 pub const ANNOTATION_RETRY: &str = "certwright.dev/retry";
+/// On an Issuer or ClusterIssuer, set by a user: a time. The exchange with the CA is logged for an hour from then on.
+pub const ANNOTATION_LOG_ACME: &str = "certwright.dev/log-acme-exchange";
 /// On a Certificate, set by a user: a new value requests a renewal now.
 pub const ANNOTATION_RENEW: &str = "certwright.dev/renew";
 /// On a Certificate, set by a user: revoke its certificate now, for this reason.

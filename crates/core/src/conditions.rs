@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::kstatus::Standing;
 use crate::renewal::whole_seconds;
-use certwright_api::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED};
+use certwright_api::{CONDITION_READY, CONDITION_RECONCILING, CONDITION_STALLED, certificate_reason};
 use certwright_text::clean;
 
 /// Longest message, in bytes; the API allows 32,768, and three conditions may say the same.
@@ -106,6 +106,29 @@ pub fn condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Con
 /// Whether the condition `type_` is true.
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     condition(conditions, type_).is_some_and(|condition| condition.status == "True")
+}
+
+/// The conditions that say something new: those of `after` whose status, reason or message is another one than in `before`. Left
+/// out are copies for kstatus, a condition that says the same as one before it, or the same and something else, and that nothing is
+/// being issued because something has been issued.
+pub fn news<'a>(before: &[Condition], after: &'a [Condition]) -> Vec<&'a Condition> {
+    let says = |condition: &Condition| {
+        (condition.status.clone(), condition.reason.clone(), condition.message.clone())
+    };
+    let is_said = |condition: &&Condition| {
+        let is_copy = [CONDITION_STALLED, CONDITION_RECONCILING].contains(&condition.type_.as_str());
+        !is_copy && (condition.status == "True" || condition.reason != certificate_reason::ISSUED)
+    };
+    let mut news: Vec<&Condition> = Vec::new();
+    for now in after.iter().filter(is_said) {
+        let was_known = condition(before, &now.type_).is_some_and(|then| says(then) == says(now));
+        let repeats =
+            |said: &&Condition| said.reason == now.reason && now.message.starts_with(said.message.as_str());
+        if !was_known && !news.iter().any(repeats) {
+            news.push(now);
+        }
+    }
+    news
 }
 
 /// `text` with a capital letter at its beginning.

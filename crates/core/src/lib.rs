@@ -32,6 +32,7 @@
 //! - [`naming`]: names of the objects that Certwright creates.
 
 pub mod account;
+pub mod acme_log;
 pub mod allow;
 pub mod annotated;
 pub mod authorization;

@@ -22,9 +22,7 @@ impl Key {
     /// Its namespace, and its kind and name.
     pub fn target(self) -> (Option<String>, Target) {
         match self {
-            Self::Certificate(namespace, name) => {
-                (Some(namespace), Target { kind: Kind::Certificate, name })
-            }
+            Self::Certificate(namespace, name) => (Some(namespace), Target { kind: Kind::Certificate, name }),
             Self::Issuer(IssuerId { kind, namespace, name }) => {
                 let kind = match kind {
                     IssuerKind::Issuer => Kind::Issuer,

@@ -122,8 +122,8 @@ impl ReconcileCertificate {
                 }
             }
             Report::Placed(url) => info!(order = url, "placed an order"),
-            Report::Failed { reason, attempts, until, message } => {
-                info!(reason, attempts, %until, message, "the issuance failed");
+            Report::Failed { reason, attempts, until } => {
+                info!(reason, attempts, %until, "the issuance failed");
                 context.metrics.issuance_failed(reason);
             }
             Report::ReplacesRejected(error) => {
@@ -137,7 +137,7 @@ impl ReconcileCertificate {
                 context.renewal_info_polls.remember(&self.uid, asked.clone());
                 self.asked = Some(asked);
             }
-            Report::Abandoned(message) => info!(message, "the order is abandoned"),
+            Report::Abandoned(message) => info!(why = message, "the order is abandoned"),
             Report::AskedAgain(error, soon) => {
                 debug!(error, %soon, "the CA failed temporarily; asking again soon");
             }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::work::ReconcileCertificate;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::events::log_news;
 use crate::controller::shard::Write;
 use crate::runtime::metrics::{CertificateFacts, Served, Waiting};
 use certwright_api::{
@@ -58,7 +59,10 @@ impl ReconcileCertificate {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let write = Write { is_status: true, params, ..self.write(patch, Patch::Apply) };
         let written = write.send(&self.api(context), context, |found| context.serves(found)).await;
+        let before = self.certificate.clone();
         self.see_written(written.map_err(Error::WriteStatus)?, context)?;
+        let before = before.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        log_news(before, &self.state.status.conditions);
         Ok(true)
     }
 

@@ -227,7 +227,7 @@ impl ReconcileIssuer {
             }
             Report::NotAuthorized { failure, attempts, until } => {
                 let (name, reason, message) = (failure.name, failure.reason, failure.message);
-                warn!(name, reason, attempts, %until, message, "a name could not be authorized");
+                warn!(name, reason, attempts, %until, why = message, "a name could not be authorized");
                 context.metrics.authorization(false);
             }
             Report::LeftBehind(record, words) => {

@@ -12,6 +12,7 @@ use super::gather::ReconcileIssuer;
 use super::verified::owner;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::events::log_news;
 use crate::controller::issuer_record::IssuerRecord;
 use crate::controller::shard::Write;
 use certwright_api::{AnyIssuer, ClusterIssuer, FIELD_MANAGER, GROUP, Issuer, IssuerKind, VERSION};
@@ -63,16 +64,13 @@ impl ReconcileIssuer {
             }
             Report::LiftRefusal => context.account_refusals.lift(&self.issuer.id),
             Report::NotChecked(why) => info!(why, "the account could not be checked"),
-            Report::Registered { url, found: true } => {
-                info!(account = url, "found the account of the key")
-            }
-            Report::Registered { url, found: false } => info!(account = url, "the account is registered"),
+            Report::Found(url) => info!(account = url, "found the account of the key"),
             Report::KeyChanged { url, thumbprint } => {
                 info!(account = url, thumbprint, "the account key was changed");
                 context.metrics.account_key_rolled_over(true);
             }
             Report::KeyNotChanged { reason, attempts, until, message } => {
-                info!(reason, attempts, %until, message, "the account key was not changed");
+                info!(reason, attempts, %until, why = message, "the account key was not changed");
                 context.metrics.account_key_rolled_over(false);
             }
             Report::KeyKnown { url, known } => {
@@ -80,7 +78,7 @@ impl ReconcileIssuer {
             }
             Report::Deactivated(url) => info!(account = url, "the account is deactivated"),
             Report::NotDeactivated { url, attempts, until, message } => {
-                warn!(account = url, attempts, %until, message, "the account could not be deactivated");
+                warn!(account = url, attempts, %until, why = message, "the account could not be deactivated");
             }
             Report::Retained(note) => info!(note, "the issuer is deleted"),
             Report::LeftBehind(note) => {
@@ -107,6 +105,7 @@ impl ReconcileIssuer {
             }
             _ => self.write(Api::<Reading<ClusterIssuer>>::all(context.client.clone()), context).await?,
         }
+        log_news(&self.state.recorded.conditions, &self.state.status.conditions);
         self.state.recorded = self.state.status.clone();
         self.written = true;
         Ok(())

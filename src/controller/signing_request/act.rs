@@ -105,7 +105,7 @@ pub(super) async fn fail(
 ) -> Result<(), Error> {
     let failed = json!({ "type": "Failed", "status": "True", "reason": reason, "message": message });
     write(request, json!({ "conditions": [failed] }), context).await?;
-    info!(request = request.name_any(), reason, message, "the request failed");
+    info!(request = request.name_any(), reason, why = message, "the request failed");
     Ok(())
 }
 

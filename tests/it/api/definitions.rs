@@ -50,7 +50,7 @@ async fn what_kubectl_get_shows_answers_the_first_questions() -> Result<()> {
             let columns = |table: String| -> Vec<String> {
                 table.lines().next().unwrap_or_default().split_whitespace().map(str::to_owned).collect()
             };
-            let wide = ["NAME", "READY", "SECRET", "ISSUER", "STATUS", "EXPIRES", "RENEWAL", "AGE"];
+            let wide = ["NAME", "READY", "SECRET", "ISSUER", "STATUS", "EXPIRES", "SERVED", "RENEWAL", "AGE"];
             assert_eq!(columns(get("cert", "wide")?), wide);
             let narrow = kubectl(ns, &["get", "certs", "--namespace", &ns.name])?;
             let row: Vec<_> = narrow.lines().nth(1).unwrap_or_default().split_whitespace().collect();

@@ -121,8 +121,15 @@ pub const NAME_SERVERS: &[Need] = &[
 ];
 
 /// What the tests of alerts need.
-pub const MONITORING: &[Need] =
-    &[Need { program: "promtool", package: "prometheus", fedora: None, purpose: "tells which alerts fire" }];
+pub const MONITORING: &[Need] = &[
+    Need { program: "promtool", package: "prometheus", fedora: None, purpose: "tells which alerts fire" },
+    Need {
+        program: "amtool",
+        package: "prometheus-alertmanager",
+        fedora: None,
+        purpose: "tells where alerts are sent",
+    },
+];
 
 /// What the tests of the documentation need.
 pub const DOCUMENTATION: &[Need] = &[

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod connections;
+mod exchanges;
 mod fake_ca;
 mod key_changes;
 mod limits;

@@ -221,9 +221,10 @@ impl State {
                     snapshot.key_secret_name.0
                 );
                 let event = Event::normal(reason::ACCOUNT_REGISTERED, "LookUp", note);
-                let mut reports = vec![Report::Registered { url, found }];
-                reports.extend(found.then_some(Report::Event(event)));
-                Consequence::decide(reports)
+                Consequence::decide(match found {
+                    true => vec![Report::Found(url), Report::Event(event)],
+                    false => Vec::new(),
+                })
             }
             Some(Pending::Ended { url, by_us }) => self.end_recorded(&url, by_us, now),
             other => {

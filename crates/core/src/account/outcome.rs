@@ -177,13 +177,8 @@ pub enum Report {
     LiftRefusal,
     /// Log that the account could not be checked, and why.
     NotChecked(String),
-    /// Log that the account can be used.
-    Registered {
-        /// URL of the account.
-        url: String,
-        /// Whether it was found by its key.
-        found: bool,
-    },
+    /// Log that the CA knew the key, and which account it has.
+    Found(String),
     /// Log and count that the key was changed.
     KeyChanged {
         /// URL of the account.

@@ -30,6 +30,33 @@ fn the_transition_time_moves_only_when_the_status_changes() {
 }
 
 #[test]
+fn news_are_what_a_condition_says_for_the_first_time_and_nothing_is_said_twice() {
+    let mut conditions = Vec::new();
+    set(&mut conditions, CONDITION_READY, false, "not issued yet", 0);
+    set(&mut conditions, TYPE, true, "ordering", 0);
+    let before = conditions.clone();
+    let said = |after: &[Condition]| {
+        news(&before, after)
+            .iter()
+            .map(|news| format!("{}: {}", news.type_, news.message))
+            .collect::<Vec<_>>()
+    };
+    assert!(said(&conditions).is_empty());
+    set(&mut conditions, TYPE, true, "validating", 5);
+    assert_eq!(said(&conditions), ["Issuing: validating"]);
+    set_standing(&mut conditions, Some(Standing::Reconciling), 7, at(5));
+    conditions.reverse();
+    conditions.sort_by_key(|condition| condition.type_ == CONDITION_READY);
+    set(&mut conditions, CONDITION_READY, false, "validating (Secret www-tls does not exist)", 5);
+    assert_eq!(said(&conditions), ["Issuing: validating"], "once, and not what is a copy for kstatus");
+    set(&mut conditions, CONDITION_READY, true, "valid until tomorrow", 9);
+    set_condition(&mut conditions, TYPE, false, certificate_reason::ISSUED, "nothing is issued", 7, at(9));
+    assert_eq!(said(&conditions), ["Ready: valid until tomorrow"]);
+    set(&mut conditions, TYPE, false, "the CA refused", 9);
+    assert_eq!(said(&conditions), ["Issuing: the CA refused", "Ready: valid until tomorrow"]);
+}
+
+#[test]
 fn a_long_message_is_cut_at_a_character() {
     let mut conditions = Vec::new();
     set(&mut conditions, TYPE, true, &"ä".repeat(MAX_MESSAGE), 0);

@@ -145,7 +145,7 @@ impl State {
         self.status.failed_renew_request = seen.renew_request.map(str::to_owned);
         let mut reports = vec![
             Report::LeaveSlot,
-            Report::Failed { reason, attempts, until, message: message.clone() },
+            Report::Failed { reason, attempts, until },
             Report::Event(Event::warning(reason, "Issue", message)),
         ];
         reports.extend(rehearsal.map(Report::Event));

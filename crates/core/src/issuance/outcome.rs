@@ -172,8 +172,6 @@ pub enum Report {
         attempts: i32,
         /// When the next attempt is made.
         until: Timestamp,
-        /// What happened.
-        message: String,
     },
     /// The log: the CA rejected the order with this error, and is asked again without the field `replaces`.
     ReplacesRejected(String),

@@ -1,0 +1,191 @@
+//! Logs what a CA and an issuer say to each other, for an hour after an annotation asks for that.
+//!
+//! The log is where only administrators can read it. The answers may come from any server that a tenant has named, so a
+//! status, or an endpoint that others can reach, must not show them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+use tracing::{info, warn};
+
+use super::issuer_record::{IssuerId, IssuerRecord};
+use certwright_acme::{Exchange, Record};
+use certwright_core::acme_log::{LOGGED, until};
+use certwright_runtime::clock;
+
+/// The message of the log line for each exchange. `certwright support-bundle` looks for it.
+pub const MESSAGE: &str = "ACME exchange";
+
+/// How many bytes are logged for a namespace within an hour: some 500 exchanges, or 40 issuances. The kubelet keeps only the last
+/// 10 MiB or so of a log.
+const MAX_BYTES: usize = 2 << 20;
+/// How many namespaces' exchanges are logged at a time.
+const MAX_NAMESPACES: usize = 8;
+
+/// Which exchanges are logged.
+#[derive(Clone, Default)]
+pub struct AcmeLog(Arc<Mutex<HashMap<String, Logged>>>);
+
+/// What is logged for the issuers of a namespace. There is one at a time.
+struct Logged {
+    issuer: IssuerId,
+    request: String,
+    /// The URL of the CA's directory.
+    server: String,
+    until: Timestamp,
+    /// Since when `left` counts.
+    since: Timestamp,
+    left: usize,
+}
+
+impl AcmeLog {
+    /// Looks at the annotation of an issuer whose account is in `namespace`.
+    pub fn see(&self, issuer: &IssuerRecord, namespace: &str, now: Timestamp) {
+        let mut all = self.0.lock();
+        let outcome = issuer.log_acme.as_deref().map(|request| until(request, now).map(|end| (request, end)));
+        let (request, until) = match outcome {
+            Some(Ok((request, Some(until)))) => (request, until),
+            other => {
+                if let Some(Err(message)) = other {
+                    warn!("{message}");
+                }
+                // What is used up stays until the hour is over: to ask again gains nothing.
+                for logged in all.values_mut().filter(|logged| logged.issuer == issuer.id) {
+                    logged.until = now.min(logged.until);
+                }
+                return;
+            }
+        };
+        all.retain(|_, logged| now < logged.until || now.duration_since(logged.since) < LOGGED);
+        let known = all.get(namespace);
+        if known.is_some_and(|known| known.issuer == issuer.id && known.request == request) {
+            return;
+        }
+        if known.is_none() && all.len() >= MAX_NAMESPACES {
+            warn!(
+                "the exchange with the CA is not logged: {MAX_NAMESPACES} other namespaces have asked for that within an hour"
+            );
+            return;
+        }
+        let (since, left) = match known {
+            Some(known) if now.duration_since(known.since) < LOGGED => (known.since, known.left),
+            _ => (now, MAX_BYTES),
+        };
+        let (server, request) = (issuer.spec.server.clone(), request.to_owned());
+        info!(server, %until, "logging the exchange with the CA, as the issuer's annotation requests");
+        let logged = Logged { issuer: issuer.id.clone(), request, server, until, since, left };
+        all.insert(namespace.to_owned(), logged);
+    }
+
+    /// What to call with the exchanges with this server of the accounts in a namespace, if they are logged.
+    pub fn record(&self, namespace: &str, server: &str) -> Option<Record> {
+        let is_logged = |logged: &Logged| logged.server == server;
+        if !self.0.lock().get(namespace).is_some_and(is_logged) {
+            return None;
+        }
+        let (log, namespace) = (self.clone(), namespace.to_owned());
+        Some(Arc::new(move |exchange| {
+            if log.spend(&namespace, exchange.size(), clock::now()) {
+                write(&exchange);
+            }
+        }))
+    }
+
+    /// Whether so many bytes are to be logged now.
+    fn spend(&self, namespace: &str, bytes: usize, now: Timestamp) -> bool {
+        let mut all = self.0.lock();
+        let Some(logged) = all.get_mut(namespace).filter(|logged| now < logged.until) else { return false };
+        let fits = bytes <= logged.left;
+        if !fits && logged.left > 0 {
+            warn!("the exchange with the CA is not logged any more: it has become too long");
+        }
+        logged.left = if fits { logged.left - bytes } else { 0 };
+        fits
+    }
+}
+
+fn write(exchange: &Exchange) {
+    let Exchange { operation, url, request, status, headers, answer } = exchange;
+    let operation = operation.as_str();
+    info!(operation, url, request, status, headers, answer, "{MESSAGE}");
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use certwright_api::{AcmeIssuer, Issuer, IssuerSpec};
+
+    const SERVER: &str = "https://ca.example/dir";
+
+    #[test]
+    fn an_hour_is_logged_of_the_server_of_the_issuer_and_of_no_other() {
+        let (log, now) = (AcmeLog::default(), now());
+        log.see(&issuer("shop", None), "shop", now);
+        assert!(log.record("shop", SERVER).is_none());
+        log.see(&issuer("shop", Some(now)), "shop", now);
+        assert!(log.record("shop", SERVER).is_some());
+        assert!(log.record("shop", "https://other.example/dir").is_none());
+        assert!(log.record("bank", SERVER).is_none());
+        let at = |minutes| now + SignedDuration::from_mins(minutes);
+        assert!(log.spend("shop", 1, at(59)));
+        assert!(!log.spend("shop", 1, at(60)));
+    }
+
+    #[test]
+    fn it_ends_when_the_annotation_is_removed() {
+        let (log, now) = (AcmeLog::default(), now());
+        log.see(&issuer("shop", Some(now)), "shop", now);
+        log.see(&issuer("shop", None), "shop", now + SignedDuration::from_mins(1));
+        assert!(!log.spend("shop", 1, now + SignedDuration::from_mins(1)));
+    }
+
+    #[test]
+    fn a_namespace_cannot_fill_the_log_however_often_it_asks() {
+        let (log, now) = (AcmeLog::default(), now());
+        let mut bytes = 0;
+        for minute in 0..59 {
+            let now = now + SignedDuration::from_mins(minute);
+            // The annotation is removed and set again.
+            log.see(&issuer("shop", None), "shop", now);
+            log.see(&issuer("shop", Some(now)), "shop", now);
+            while log.spend("shop", 4000, now) {
+                bytes += 4000;
+            }
+        }
+        assert!(bytes <= MAX_BYTES && bytes > MAX_BYTES - 4000, "{bytes}");
+        let later = now + LOGGED;
+        log.see(&issuer("shop", Some(later)), "shop", later);
+        assert!(log.spend("shop", 4000, later), "another hour");
+    }
+
+    #[test]
+    fn only_some_namespaces_are_logged_at_a_time() {
+        let (log, now) = (AcmeLog::default(), now());
+        let names: Vec<String> = (0..=MAX_NAMESPACES).map(|number| format!("n{number}")).collect();
+        names.iter().for_each(|name| log.see(&issuer(name, Some(now)), name, now));
+        let logged = |now| names.iter().filter(|name| log.spend(name, 1, now)).count();
+        assert_eq!(logged(now), MAX_NAMESPACES);
+        let later = now + LOGGED;
+        let last = &names[MAX_NAMESPACES];
+        log.see(&issuer(last, Some(later)), last, later);
+        assert!(log.spend(last, 1, later), "the others are over");
+    }
+
+    fn issuer(namespace: &str, asked: Option<Timestamp>) -> IssuerRecord {
+        let acme = AcmeIssuer { server: SERVER.to_owned(), ..AcmeIssuer::default() };
+        let mut issuer = Issuer::new("ca", IssuerSpec { acme });
+        issuer.metadata.namespace = Some(namespace.to_owned());
+        let annotation =
+            asked.map(|asked| (certwright_api::ANNOTATION_LOG_ACME.to_owned(), asked.to_string()));
+        issuer.metadata.annotations = Some(annotation.into_iter().collect());
+        IssuerRecord::from(&issuer)
+    }
+
+    fn now() -> Timestamp {
+        "2026-11-30T12:00:00Z".parse().unwrap()
+    }
+}
