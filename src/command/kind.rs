@@ -1,5 +1,7 @@
 //! The kinds of objects that commands are about.
 
+use certwright_api::IssuerKind;
+
 /// A kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -9,6 +11,15 @@ pub enum Kind {
     Issuer,
     /// A ClusterIssuer.
     ClusterIssuer,
+}
+
+impl From<IssuerKind> for Kind {
+    fn from(kind: IssuerKind) -> Self {
+        match kind {
+            IssuerKind::Issuer => Self::Issuer,
+            IssuerKind::ClusterIssuer => Self::ClusterIssuer,
+        }
+    }
 }
 
 impl Kind {

@@ -40,6 +40,7 @@ mod outlook;
 mod output;
 mod rebind;
 mod renew;
+mod request;
 mod retry;
 mod revoke;
 mod rollover;

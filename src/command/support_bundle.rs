@@ -20,12 +20,13 @@ use tokio::time::timeout;
 use self::archive::Archive;
 use self::objects::Objects;
 use self::redact::Redactor;
-use super::chosen_issuer::{ChosenIssuer, IssuerApi};
 use super::error::words;
 use super::output::{self, tell};
+use super::request::annotate;
+use super::targets::Target;
 use super::values::length;
 use super::{Cluster, ClusterArgs, Error, Exit, print};
-use certwright_api::{ANNOTATION_LOG_ACME, ANNOTATION_RETRY, ClusterIssuer, Issuer, IssuerKind};
+use certwright_api::{ANNOTATION_LOG_ACME, ANNOTATION_RETRY, IssuerKind};
 use certwright_runtime::clock;
 
 /// What to collect, and where to write it.
@@ -108,27 +109,16 @@ impl SupportBundle {
 
     /// Asks the operator to log an exchange, and waits until there is one.
     async fn log_exchange(&self, kind: IssuerKind, name: &str, cluster: &Cluster) -> Result<(), Error> {
-        let issuer = ChosenIssuer::new(kind, name.to_owned(), cluster);
+        let issuer = Target { kind: kind.into(), name: name.to_owned() };
         let now = clock::now().to_string();
-        let (client, namespace) = (cluster.client.clone(), &cluster.namespace);
         for annotation in [ANNOTATION_LOG_ACME, ANNOTATION_RETRY] {
-            let set = (annotation, Some(now.as_str()));
-            match kind {
-                IssuerKind::Issuer => {
-                    let api = Issuer::api(client.clone(), namespace);
-                    cluster.annotate(&api, name, &issuer.called, set).await?;
-                }
-                IssuerKind::ClusterIssuer => {
-                    let api = ClusterIssuer::api(client.clone(), namespace);
-                    cluster.annotate(&api, name, &issuer.called, set).await?;
-                }
-            }
+            annotate(cluster, &issuer, (annotation, &now)).await?;
         }
         let wait = Duration::try_from(self.acme_log_wait).unwrap_or_default();
         tell(&format!(
             "The operator logs the exchange of {} with its CA for an hour, and retries the issuer. Cause the problem again now, for \
              example with `certwright renew`. The bundle is written in {}, or when you press Ctrl-C.\n",
-            issuer.called,
+            issuer.called(&cluster.namespace),
             output::length(self.acme_log_wait),
         ))?;
         tokio::select! {

@@ -17,21 +17,17 @@ use std::time::Duration;
 use clap::Args;
 use crossterm::event::{Event, EventStream, KeyEventKind};
 use futures::StreamExt;
-use kube::Api;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::time::interval;
 
 use self::effect::{Effect, Opened, Request};
 use self::feed::{Change, feed};
 use self::state::State;
-use super::chosen_issuer::IssuerApi;
-use super::kind::Kind;
 use super::output::plain;
+use super::request::again;
 use super::status::screen as status_screen;
 use super::targets::Target;
 use super::{Cluster, ClusterArgs, Error, Exit};
-use certwright_api::{ANNOTATION_RENEW, ANNOTATION_RETRY, Certificate, ClusterIssuer, Issuer};
-use certwright_core::reading::Reading;
 use certwright_runtime::clock;
 
 /// Times are relative to now, so the screen is drawn anew at least this often.
@@ -155,29 +151,12 @@ async fn text_of(cluster: &Cluster, opened: &Opened) -> String {
     }
 }
 
-/// Makes a request by the annotation that a user would set; returns what to tell the user.
+/// Makes a request; returns what to tell the user.
 async fn asked(cluster: &Cluster, request: Request, opened: &Opened) -> String {
     let cluster = in_namespace(cluster, opened);
     let target = Target { kind: opened.kind, name: opened.name.clone() };
-    let called = target.called(&cluster.namespace);
-    let value = clock::now().to_string();
-    let (client, namespace) = (cluster.client.clone(), cluster.namespace.as_str());
-    let result = match opened.kind {
-        Kind::Certificate => {
-            let api = Api::<Reading<Certificate>>::namespaced(client, namespace);
-            cluster.annotate(&api, &opened.name, &called, (ANNOTATION_RENEW, Some(&value))).await
-        }
-        Kind::Issuer => {
-            let api = Issuer::api(client, namespace);
-            cluster.annotate(&api, &opened.name, &called, (ANNOTATION_RETRY, Some(&value))).await
-        }
-        Kind::ClusterIssuer => {
-            let api = ClusterIssuer::api(client, namespace);
-            cluster.annotate(&api, &opened.name, &called, (ANNOTATION_RETRY, Some(&value))).await
-        }
-    };
-    match result {
-        Ok(()) => format!("{called}: {} requested", request.noun()),
+    match again(&cluster, &target).await {
+        Ok(()) => format!("{}: {} requested", target.called(&cluster.namespace), request.noun()),
         Err(error) => plain(&error.to_string()),
     }
 }

@@ -266,28 +266,28 @@ impl Plan {
         let words: Vec<_> = problems.into_iter().take(MOST_WORDS).map(|(_, words)| words).collect();
         let more = if more == 0 { String::new() } else { format!("; and {more} more") };
         let (is, reason, remedy) = match worst {
-        Problem::Other => (
-            Some(false),
-            reason::OTHER_CERTIFICATE_SERVED,
-            format!("check that what serves the name has Secret {secret}, and that the name leads there"),
-        ),
-        Problem::Older => (
-            Some(false),
-            reason::OLD_CERTIFICATE_SERVED,
-            format!("what serves the name has not read Secret {secret} since it changed: reload or restart it"),
-        ),
-        Problem::NotReached => (
-            None,
-            reason::SERVER_NOT_REACHED,
-            "if only the operator cannot reach it, set served.addresses or served.port, or set served.check to false"
-                .to_owned(),
-        ),
-        Problem::NotAllowed => (
-            None,
-            reason::SERVER_NOT_ALLOWED,
-            "set served.addresses to others, or set served.check to false".to_owned(),
-        ),
-    };
+            Problem::Other => (
+                Some(false),
+                reason::OTHER_CERTIFICATE_SERVED,
+                format!("check that what serves the name has Secret {secret}, and that the name leads there"),
+            ),
+            Problem::Older => (
+                Some(false),
+                reason::OLD_CERTIFICATE_SERVED,
+                format!("what serves the name has not read Secret {secret} since it changed: reload or restart it"),
+            ),
+            Problem::NotReached => (
+                None,
+                reason::SERVER_NOT_REACHED,
+                "if only the operator cannot reach it, set served.addresses or served.port, or set served.check to false"
+                    .to_owned(),
+            ),
+            Problem::NotAllowed => (
+                None,
+                reason::SERVER_NOT_ALLOWED,
+                "set served.addresses to others, or set served.check to false".to_owned(),
+            ),
+        };
         Verdict { is, reason, message: format!("{}{more}; {remedy}", words.join("; ")) }
     }
 

@@ -88,9 +88,17 @@ fn forms(value: &[u8]) -> Vec<SecretValue> {
     if let Ok(text) = std::str::from_utf8(value) {
         let is_one_line = !text.contains('\n');
         let lines = text.lines().map(str::trim).filter(|line| is_one_line || line.len() >= SHORTEST_LINE);
-        forms.extend(lines.filter(|line| !line.starts_with("-----")).map(str::to_owned));
+        for line in lines.filter(|line| !line.starts_with("-----")) {
+            forms.extend([line.to_owned(), in_json(line)]);
+        }
     }
     forms.into_iter().map(|form| Zeroizing::new(form.into_bytes())).collect()
+}
+
+/// A text as it stands between the quotes of a JSON string, as in the operator's log.
+fn in_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text).to_owned()
 }
 
 /// Removes from an object what may have secrets, and what nobody reads.
@@ -170,6 +178,8 @@ mod tests {
         }
         assert_eq!(clean(&[text.as_bytes()], "password is s3cr3t-token."), "password is [secret].");
         assert_eq!(clean(&[b"s3cr3t-token\n"], "password is s3cr3t-token."), "password is [secret].");
+        let quoted = json!({ "message": r#"the password is "pass\word""# }).to_string();
+        assert_eq!(clean(&[br#""pass\word""#], &quoted), r#"{"message":"the password is [secret]"}"#);
         assert_eq!(clean(&[b"a"], "a banana"), "a banana", "too short to be looked for");
         assert_eq!(clean(&[], "nothing"), "nothing");
     }

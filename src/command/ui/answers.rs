@@ -15,7 +15,6 @@ use futures::stream;
 use http::Request;
 use http::header::CONTENT_TYPE;
 use hyper::body::Incoming;
-use kube::Api;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -27,14 +26,11 @@ use super::access::{Refusal, Token, check_source};
 use super::board::{Board, Changes};
 use super::key::Key;
 use super::page::{FILES, HEADERS};
-use crate::command::chosen_issuer::{ChosenIssuer, IssuerApi};
 use crate::command::handbook::{self, Chapter};
 use crate::command::output::plain;
+use crate::command::request::again;
 use crate::command::status::screen;
-use crate::command::{Cluster, Error, Exit, causes, outlook};
-use certwright_api::{ANNOTATION_RENEW, ANNOTATION_RETRY, Certificate, ClusterIssuer, Issuer, IssuerKind};
-use certwright_core::reading::Reading;
-use certwright_runtime::clock;
+use crate::command::{Cluster, Error, Exit, causes};
 use certwright_runtime::server::{Limits, serve};
 
 /// A page that stays open is one long request.
@@ -136,34 +132,11 @@ async fn request(State(to): State<Answers>, Path(key): Path<String>) -> Response
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     let Ok(key) = key.parse::<Key>() else { return StatusCode::NOT_FOUND.into_response() };
-    let requested = match key {
-        Key::Certificate(namespace, name) => renew(&to.cluster, &namespace, &name).await,
-        Key::Issuer(id) => {
-            let cluster = to.cluster_of(id.namespace.as_ref());
-            let chosen = ChosenIssuer::with(id, &cluster);
-            match chosen.id.kind {
-                IssuerKind::Issuer => retry::<Issuer>(&cluster, &chosen).await,
-                IssuerKind::ClusterIssuer => retry::<ClusterIssuer>(&cluster, &chosen).await,
-            }
-        }
-    };
-    match requested {
+    let (namespace, target) = key.target();
+    match again(&to.cluster_of(namespace.as_ref()), &target).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failed(&error),
     }
-}
-
-async fn renew(cluster: &Cluster, namespace: &str, name: &str) -> Result<(), Error> {
-    let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), namespace);
-    let called = outlook::named("Certificate", Some(namespace), name);
-    let value = clock::now().to_string();
-    cluster.annotate(&api, name, &called, (ANNOTATION_RENEW, Some(&value))).await
-}
-
-async fn retry<K: IssuerApi>(cluster: &Cluster, chosen: &ChosenIssuer<'_>) -> Result<(), Error> {
-    let api = K::api(cluster.client.clone(), &cluster.namespace);
-    let value = clock::now().to_string();
-    cluster.annotate(&api, &chosen.id.name, &chosen.called, (ANNOTATION_RETRY, Some(&value))).await
 }
 
 /// Sends the rows, and then each change, one JSON object a line.

@@ -24,11 +24,7 @@ impl Key {
         match self {
             Self::Certificate(namespace, name) => (Some(namespace), Target { kind: Kind::Certificate, name }),
             Self::Issuer(IssuerId { kind, namespace, name }) => {
-                let kind = match kind {
-                    IssuerKind::Issuer => Kind::Issuer,
-                    IssuerKind::ClusterIssuer => Kind::ClusterIssuer,
-                };
-                (namespace, Target { kind, name })
+                (namespace, Target { kind: kind.into(), name })
             }
         }
     }
