@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
 use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -54,6 +55,28 @@ pub fn print_objects(text: &str) -> Result<(), Error> {
     match io::stdout().is_terminal() {
         true => print(text),
         false => write_whole(&mut io::stdout().lock(), text),
+    }
+}
+
+/// Output formats for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// As JSON.
+    Json,
+    /// As YAML.
+    Yaml,
+}
+
+impl Format {
+    /// Prints an object in this format.
+    ///
+    /// # Errors
+    /// [`Error::Json`], [`Error::Yaml`], or as [`print_objects`].
+    pub fn print(self, object: &impl Serialize) -> Result<(), Error> {
+        print_objects(&match self {
+            Self::Json => json(object)?,
+            Self::Yaml => serde_yaml::to_string(object).map_err(Error::Yaml)?,
+        })
     }
 }
 

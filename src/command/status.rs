@@ -4,7 +4,7 @@ mod certificate;
 mod issuer;
 mod summary;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Event, Secret};
 use kube::Api;
@@ -17,9 +17,7 @@ use super::failures::Failures;
 use super::handbook::{self, Chapter};
 use super::kind::Kind;
 use super::outlook::{self, Outlook};
-use super::output::{
-    BAD, BOLD, DIM, GOOD, SO_SO, away, json, moment, print_objects, shown, styled, table, wrapped,
-};
+use super::output::{BAD, BOLD, DIM, Format, GOOD, SO_SO, away, moment, shown, styled, table, wrapped};
 use super::targets::{Target, Targets};
 use super::{Cluster, ClusterArgs, Error, Exit, print};
 use certwright_api::{AcmeIssuer, Certificate, ClusterIssuer, Issuer, IssuerKind};
@@ -43,15 +41,6 @@ pub struct Status {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
-}
-
-/// Output formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// The same as JSON.
-    Json,
-    /// The same as YAML.
-    Yaml,
 }
 
 /// An object on one screen, and the same for programs.
@@ -83,17 +72,10 @@ impl Status {
                 print(&texts.join("\n\n"))?;
             }
             Some(_) if screens.is_empty() => {}
-            Some(Format::Json) => print_objects(&match (&targets[..], &summaries[..]) {
-                ([_], [summary]) => json(summary)?,
-                _ => json(&summaries)?,
-            })?,
-            Some(Format::Yaml) => {
-                let text = match (&targets[..], &summaries[..]) {
-                    ([_], [summary]) => serde_yaml::to_string(summary),
-                    _ => serde_yaml::to_string(&summaries),
-                };
-                print_objects(&text.map_err(Error::Yaml)?)?;
-            }
+            Some(format) => match (&targets[..], &summaries[..]) {
+                ([_], [summary]) => format.print(summary)?,
+                _ => format.print(&summaries)?,
+            },
         }
         let all_ready = screens.iter().all(|screen| screen.summary.ready == Some(true));
         failures.end(if all_ready { Exit::Fine } else { Exit::NotWell })

@@ -1,13 +1,13 @@
 //! `certwright version`: the versions of this program, of the operator and of Kubernetes.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde::Serialize;
 
 use super::error::words;
-use super::output::{json, plain, print_objects, tell};
+use super::output::{Format, plain, tell};
 use super::{Cluster, ClusterArgs, Error, Exit, print};
 
 const OURS: &str = env!("CARGO_PKG_VERSION");
@@ -29,15 +29,6 @@ pub struct Version {
     /// Which cluster.
     #[command(flatten)]
     pub cluster: ClusterArgs,
-}
-
-/// Output formats.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// As JSON.
-    Json,
-    /// As YAML.
-    Yaml,
 }
 
 /// What was found. What is `None` is not known.
@@ -75,10 +66,7 @@ impl Version {
         }
         match self.output {
             None => print(&rendered(&versions))?,
-            Some(Format::Json) => print_objects(&json(&versions)?)?,
-            Some(Format::Yaml) => {
-                print_objects(&serde_yaml::to_string(&versions).map_err(Error::Yaml)?)?;
-            }
+            Some(format) => format.print(&versions)?,
         }
         if let Some(other) =
             versions.operators.iter().filter_map(|one| one.version.as_ref()).find(|one| *one != OURS)
