@@ -21,8 +21,8 @@ use certwright_runtime::leader::Term;
 use certwright_runtime::panics::caught;
 use certwright_runtime::supervisor::{Ended, Supervisor};
 
-/// How long current reconciles may take to finish.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long current reconciles may take to finish. An order is placed again if the CA's answer arrives later.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs the controllers until `stop`. Current reconciles then finish, so that the next leader does not repeat requests to a CA.
 /// Those that take too long are cancelled, as in a crash: everything continues from what is recorded. When leadership is

@@ -14,6 +14,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("config.annotations=maybe", "at '/config/annotations': got string, want null or boolean"),
     ("config.defaultIssuerKind=Vault", "at '/config/defaultIssuerKind': value must be one of"),
     ("image.digest=latest", "at '/image/digest': 'latest' does not match pattern"),
+    ("terminationGracePeriodSeconds=3", "at '/terminationGracePeriodSeconds': minimum: got 3, want 10"),
     ("antiAffinity=maybe", "at '/antiAffinity': value must be one of 'soft', 'hard', 'none'"),
     ("webhooks[0].groupName=dns.example.com", "at '/webhooks/0': missing property 'solverName'"),
     ("config.egressDeny={cluster}", "at '/config/egressDeny/0': 'cluster' does not match pattern"),
