@@ -221,8 +221,7 @@ async fn a_leader_that_is_deleted_by_force_in_mid_challenge_loses_nothing(
     let delete = ["delete", "--namespace=certwright", "--grace-period=0", "--force"];
     run("kubectl", &[&delete[..], &[&format!("pod/{leader}")]].concat())?;
     // The kubelet runs the preStop hook even so, and the leader leads until then.
-    let other_leads =
-        |lease: Option<&Lease>| lease.and_then(holder).is_some_and(|holder| holder != leader);
+    let other_leads = |lease: Option<&Lease>| lease.and_then(holder).is_some_and(|holder| holder != leader);
     timeout(HANDOVER, await_condition(leases, "certwright", other_leads)).await??;
     held.go_on(proxy);
     web.wait_condition("certificate/b", "Ready", "True", HANDOVER).await?;

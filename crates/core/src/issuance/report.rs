@@ -17,7 +17,7 @@ use certwright_api::{
 };
 
 /// Shorter waits are not written.
-const SHORT_WAIT: SignedDuration = SignedDuration::from_secs(3);
+pub(super) const SHORT_WAIT: SignedDuration = SignedDuration::from_secs(3);
 /// While the reason of a wait stays the same, its message is written at most once in this time.
 const WORDS_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 

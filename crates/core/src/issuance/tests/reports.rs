@@ -1,7 +1,9 @@
 //! What is reported of an issuance, what it leaves, and when others may go on.
 
 use super::*;
+use crate::conditions::condition;
 use crate::events::Event;
+use certwright_api::CONDITION_ISSUING;
 
 /// Why certificates were issued, and the events about it.
 fn issued(world: &World) -> (Vec<&'static str>, Vec<&str>) {
@@ -81,6 +83,35 @@ fn an_invalid_spec_or_an_issuer_that_is_not_ready_frees_the_order_slot() {
     world.issuer_is_ready("one", "account/one");
     world.run_until_rest();
     world.check_issued();
+}
+
+#[test]
+fn a_wait_for_an_order_slot_is_written_unless_it_is_short() {
+    let queued = |world: &World| {
+        condition(&world.recorded.conditions, CONDITION_ISSUING).is_some_and(|it| it.reason == reason::QUEUED)
+    };
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, IssuanceStep::TakeSlot(_)));
+    world.place_is_free = false;
+    let since = world.now;
+    for seconds in [0, 1, 2] {
+        world.now = since + SignedDuration::from_secs(seconds);
+        world.step();
+        assert!(!queued(&world), "after {seconds} s");
+    }
+    world.now = since + SignedDuration::from_secs(3);
+    world.step();
+    assert!(queued(&world));
+    let issuing = condition(&world.recorded.conditions, CONDITION_ISSUING).unwrap();
+    assert_eq!(issuing.last_transition_time.0, since, "since when, not when it was written");
+
+    world.place_is_free = true;
+    world.run_until_rest();
+    world.renew_request = Some("please".to_owned());
+    run_to(&mut world, |step| matches!(step, IssuanceStep::TakeSlot(_)));
+    world.place_is_free = false;
+    world.step();
+    assert!(!queued(&world), "another wait begins");
 }
 
 #[test]
