@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::common::api::kubectl;
+use crate::common::http01::ENTRANCES;
 use crate::common::{SOON, base64, certificate, issued, issuer, revision, wait_nothing_left};
 use anyhow::{Context, Result};
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -208,22 +209,6 @@ const OTHER_SOLVERS: &str = "{ selector: { dnsNames: [edited.example.com] }, htt
                              selector: { dnsNames: [routed.example.com] }, http01: { gatewayHTTPRoute: { parentRefs: \
                              [{ name: public }] } } }, { selector: { dnsNames: [shaken.example.com] }, tlsAlpn01: { \
                              gatewayTLSRoute: { parentRefs: [{ name: public }] } } }";
-/// The Ingress and the Gateway that the solvers name.
-const ENTRANCES: &str = "
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata: { name: shop }
-spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: public }
-spec:
-  gatewayClassName: router
-  listeners:
-    - { name: http, port: 80, protocol: HTTP }
-    - { name: tls, port: 443, protocol: TLS, tls: { mode: Passthrough } }
-";
 
 /// An Ingress that requests a Certificate.
 const ANNOTATED: &str = "

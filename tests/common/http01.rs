@@ -43,6 +43,23 @@ pub async fn presented(ns: &TestNamespace, name: &str) -> Result<Value> {
     Ok(issuing(ns, name, "WaitingForSelfCheck").await?.0)
 }
 
+/// An Ingress and a Gateway of somebody else, which solvers can use.
+pub const ENTRANCES: &str = "
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata: { name: shop }
+spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
+---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: { name: public }
+spec:
+  gatewayClassName: router
+  listeners:
+    - { name: http, port: 80, protocol: HTTP }
+    - { name: tls, port: 443, protocol: TLS, tls: { mode: Passthrough } }
+";
+
 /// The objects that lead to answers.
 pub fn ours() -> ListParams {
     ListParams::default().labels(HTTP01)

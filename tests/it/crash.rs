@@ -5,6 +5,7 @@ use crate::common;
 use std::collections::BTreeSet;
 
 use crate::common::crash::{Killer, Run, When, payload, walk};
+use crate::common::http01::ENTRANCES;
 use crate::common::{SOON, certificate, mac_key, wait_nothing_left};
 use anyhow::{Context, Result, ensure};
 use certwright_acme::account_label;
@@ -23,22 +24,6 @@ use serde_json::json;
 const MAC_KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
 /// Pebble's path for newAccount.
 const NEW_ACCOUNT: &str = "/sign-me-up";
-/// An Ingress of somebody else, and a Gateway.
-const ENTRANCES: &str = "
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata: { name: shop }
-spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: public }
-spec:
-  gatewayClassName: router
-  listeners:
-    - { name: http, port: 80, protocol: HTTP }
-    - { name: tls, port: 443, protocol: TLS, tls: { mode: Passthrough } }
-";
 /// An issuance has more writes than this, with any solver.
 const LEAST_WRITES: usize = 10;
 

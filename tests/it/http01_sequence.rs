@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::common::faults::steady;
-use crate::common::http01::{hold, host, nothing_is_left, presented};
+use crate::common::http01::{ENTRANCES, hold, host, nothing_is_left, presented};
 use crate::common::{SOON, certificate, dns, issued, wait_nothing_presented};
 use anyhow::{Result, ensure};
 use certwright_cluster::proxy::{Action, RequestInfo};
@@ -12,19 +12,6 @@ use certwright_cluster::{GatewayApi, Operator, Pebble, Proxy, TestNamespace};
 use http::Method;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
-
-/// An Ingress of somebody else, and a Gateway.
-const ENTRANCES: &str = "
-apiVersion: networking.k8s.io/v1
-kind: Ingress
-metadata: { name: shop }
-spec: { ingressClassName: router, defaultBackend: { service: { name: shop, port: { number: 80 } } } }
----
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: { name: public }
-spec: { gatewayClassName: router, listeners: [{ name: http, port: 80, protocol: HTTP }] }
-";
 
 #[tokio::test]
 async fn routes_come_after_the_service_and_its_endpoints_and_go_before_them() -> Result<()> {

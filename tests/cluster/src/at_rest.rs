@@ -3,17 +3,17 @@
 //! Both come from the operator's own code: `core::tls_secret` renders the Secret, and the machine of `core::issuance` goes
 //! through the last steps of the issuance. Only the CA is another one, which signs without being asked.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{cell::OnceCell, collections::BTreeSet, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
-use certwright_acme::{AcmeResponse, NewOrder, Order, OrderStatus};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use certwright_acme::{AcmeResponse, NewOrder, Order, OrderStatus, RenewalInfo, SuggestedWindow};
 use certwright_api::{
     Certificate, CertificatePrivateKey, CertificateSpec, CertificateStatus, FIELD_MANAGER, GROUP, IssuerKind,
     IssuerRef, PrivateKeyAlgorithm, SECRET_TLS, VERSION,
 };
 use certwright_core::{
     backoff::Backoff,
-    issuance::{Ending, IssuanceStep, IssuerView, Outcome, Snapshot, State, next_step},
+    issuance::{Ending, IssuanceStep, IssuerView, Outcome, Report, Snapshot, State, next_step},
     reissue::SecretView,
     renewal::RenewalInfoPolling,
     revocation::RevocationRequests,
@@ -39,6 +39,8 @@ use serde_json::{Value, json};
 const LIFETIME: SignedDuration = SignedDuration::from_hours(90 * 24);
 /// They were issued within so long: renewals, at two thirds of the lifetime, are then due from ten days to sixty.
 const ISSUED_WITHIN: SignedDuration = SignedDuration::from_hours(50 * 24);
+/// When the CA wants to be asked for renewal information again.
+pub const ASKED_AGAIN: Duration = Duration::from_secs(60);
 /// More steps than the end of an issuance has.
 const STEPS: usize = 10;
 
@@ -74,7 +76,10 @@ pub fn issued(number: usize, of: usize, now: Timestamp) -> Timestamp {
 }
 
 /// The CA that signs what is at rest.
-pub struct Signer(CertifiedIssuer<'static, KeyPair>);
+pub struct Signer {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    key_identifier: Vec<u8>,
+}
 
 impl Signer {
     pub fn create() -> Result<Self> {
@@ -82,7 +87,9 @@ impl Signer {
         params.distinguished_name.push(DnType::CommonName, "bench intermediate");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        Ok(Self(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?))
+        let key = KeyPair::generate()?;
+        let key_identifier = params.key_identifier(&key);
+        Ok(Self { issuer: CertifiedIssuer::self_signed(params, key)?, key_identifier })
     }
 
     /// The TLS Secret of a Certificate that was issued at `issued`.
@@ -97,8 +104,8 @@ impl Signer {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages =
             vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let leaf = params.signed_by(&key, &self.0)?;
-        let chain = Chain::parse_pem(format!("{}{}", leaf.pem(), self.0.pem()).as_bytes())?;
+        let leaf = params.signed_by(&key, &self.issuer)?;
+        let chain = Chain::parse_pem(format!("{}{}", leaf.pem(), self.issuer.pem()).as_bytes())?;
         let key = PrivateKey::from_pem(key.serialize_pem().as_bytes())?;
         chain.check(&key, &wanted.subject, issued)?;
         let ca = chain.topmost_pem();
@@ -127,12 +134,24 @@ pub struct Writer {
     client: Client,
     signer: Signer,
     by_operator: PatchParams,
+    suggests: Option<SuggestedWindow>,
 }
 
 impl Writer {
     /// Writes with `client`.
     pub fn new(client: Client) -> Result<Self> {
-        Ok(Self { client, signer: Signer::create()?, by_operator: PatchParams::apply(FIELD_MANAGER).force() })
+        let by_operator = PatchParams::apply(FIELD_MANAGER).force();
+        Ok(Self { client, signer: Signer::create()?, by_operator, suggests: None })
+    }
+
+    /// As if the CA had suggested this window, and wanted to be asked again [soon](ASKED_AGAIN).
+    pub fn suggesting(self, window: Option<SuggestedWindow>) -> Self {
+        Self { suggests: window, ..self }
+    }
+
+    /// The key of the CA, as its certificates name it.
+    pub fn authority_key_identifier(&self) -> &[u8] {
+        &self.signer.key_identifier
     }
 
     /// Creates the Certificate, its Secret and its status, in this order.
@@ -143,7 +162,7 @@ impl Writer {
         let certificate = certificates.create(&by_user(), certificate).await?;
         let secret = self.signer.secret(&certificate, issued)?;
         let secret = secrets.patch(&secret.name_any(), &self.by_operator, &Patch::Apply(&secret)).await?;
-        let status = status_at_rest(&certificate, &secret, account, issued)?;
+        let status = status_at_rest(&certificate, &secret, account, issued, self.suggests)?;
         let name = certificate.name_any();
         let patch = json!({
             "apiVersion": format!("{GROUP}/{VERSION}"),
@@ -161,12 +180,14 @@ pub fn by_user() -> PostParams {
     PostParams { field_manager: Some("user".to_owned()), ..PostParams::default() }
 }
 
-/// The status that the issuance of `secret` leaves. Both objects are given as the API server has returned them.
+/// The status that the issuance of `secret` leaves, at a CA that suggests this window, or none. Both objects are given as the API
+/// server has returned them.
 pub fn status_at_rest(
     certificate: &Certificate,
     secret: &Secret,
     account: &str,
     issued: Timestamp,
+    suggests: Option<SuggestedWindow>,
 ) -> Result<CertificateStatus> {
     let (name, uid) = (certificate.name_any(), certificate.uid().context("a Certificate without uid")?);
     let wanted = ValidatedCertificate::new(&certificate.spec, None);
@@ -204,19 +225,32 @@ pub fn status_at_rest(
         self_check_timeout: Duration::from_secs(60),
         name: &name,
         has_finalizer: false,
-        asking: RenewalInfoPolling { wanted: false, asked: None, began: issued },
+        asking: RenewalInfoPolling { wanted: suggests.is_some(), asked: None, began: issued },
         revocation: RevocationRequests::default(),
         listed: None,
         checks_lists: false,
         served: served::Observed::Off,
     };
-    let after = Snapshot { secret: &stored, ..before };
+    let (after, asked) = (Snapshot { secret: &stored, ..before }, OnceCell::new());
     let mut state = State { status: certificate.status.clone().unwrap_or_default(), ..State::default() };
     state.apply(&before, placed(wanted.as_ref().map_err(Clone::clone)?, account), issued);
     state.apply(&after, Outcome::Stored, issued);
     state.apply(&after, Outcome::Ended(Ending::Done), issued);
     for _ in 0..STEPS {
+        let after = Snapshot { asking: RenewalInfoPolling { asked: asked.get(), ..after.asking }, ..after };
         match next_step(&state, &after, issued) {
+            IssuanceStep::AskForRenewalInfo { .. } => {
+                let value =
+                    suggests.map(|suggested_window| RenewalInfo { suggested_window, explanation_url: None });
+                let value = value.context("nobody asks for renewal information")?;
+                let answer = AcmeResponse { value, location: None, retry_after: Some(ASKED_AGAIN) };
+                let told = state.apply(&after, Outcome::RenewalInfoRead(Ok(Some(answer))), issued);
+                for report in told.reports {
+                    if let Report::RenewalInfoAsked(poll) = report {
+                        asked.set(poll).map_err(|_| anyhow!("it is asked for twice"))?;
+                    }
+                }
+            }
             IssuanceStep::Remove(_) => drop(state.apply(&after, Outcome::Removed, issued)),
             IssuanceStep::Rest { until } => {
                 state.apply(&after, Outcome::Rested { until }, issued);
@@ -291,7 +325,8 @@ mod tests {
         for number in [0, 99] {
             let issued = issued(number, 100, now);
             let secret = signer.secret(&certificate, issued).unwrap();
-            let status = status_at_rest(&certificate, &secret, "https://ca.example/account", issued).unwrap();
+            let status =
+                status_at_rest(&certificate, &secret, "https://ca.example/account", issued, None).unwrap();
             let status = serde_json::to_value(status).unwrap();
             let ready = status["conditions"].as_array().unwrap().iter().find(|one| one["type"] == "Ready");
             assert_eq!(ready.unwrap()["status"], "True", "{status}");

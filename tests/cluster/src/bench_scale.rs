@@ -10,6 +10,7 @@ mod audit;
 mod issuing;
 mod needs;
 mod report;
+mod revocation;
 mod stock;
 
 use std::path::Path;
@@ -21,6 +22,10 @@ use clap::{Args, ValueEnum};
 use self::report::Report;
 use crate::exec::start_large_cluster;
 
+/// What is measured if nothing else is wanted, in half an hour.
+const BY_DEFAULT: [Section; 5] =
+    [Section::Start, Section::Idle, Section::Issuer, Section::Issue, Section::Queue];
+
 /// What is to be measured.
 #[derive(Clone, Debug, Args)]
 pub struct Wanted {
@@ -30,8 +35,8 @@ pub struct Wanted {
     /// How many certificates are issued at once.
     #[arg(long, env = "ISSUE", default_value_t = 10_000)]
     issue: usize,
-    /// What to measure, separated by commas; everything by default.
-    #[arg(long, env = "SECTIONS", value_enum, value_delimiter = ',')]
+    /// What to measure, separated by commas; everything but revocation by default.
+    #[arg(long, env = "SECTIONS", value_enum, value_delimiter = ',', default_values_t = BY_DEFAULT)]
     sections: Vec<Section>,
 }
 
@@ -48,6 +53,8 @@ pub enum Section {
     Issue,
     /// A single Certificate while others are queued.
     Queue,
+    /// A CA is about to revoke all certificates.
+    Revocation,
 }
 
 impl Section {
@@ -58,13 +65,14 @@ impl Section {
             Self::Issuer => "issuer",
             Self::Issue => "issue",
             Self::Queue => "queue",
+            Self::Revocation => "revocation",
         }
     }
 }
 
 impl Wanted {
     fn has(&self, section: Section) -> bool {
-        self.sections.is_empty() || self.sections.contains(&section)
+        self.sections.contains(&section)
     }
 
     fn has_any(&self, sections: &[Section]) -> bool {
@@ -80,7 +88,10 @@ pub async fn run(state: &Path, wanted: &Wanted) -> Result<i32> {
         );
     }
     let at_rest = wanted.has_any(&[Section::Start, Section::Idle, Section::Issuer]);
-    let issued = [Section::Issue, Section::Queue].into_iter().filter(|section| wanted.has(*section)).count();
+    let issued = [Section::Issue, Section::Queue, Section::Revocation]
+        .into_iter()
+        .filter(|section| wanted.has(*section))
+        .count();
     needs::say(if at_rest { wanted.n } else { 0 } + issued * wanted.issue, state)?;
 
     let running = start_large_cluster(state).await?;
@@ -96,6 +107,9 @@ pub async fn run(state: &Path, wanted: &Wanted) -> Result<i32> {
     }
     if wanted.has(Section::Queue) {
         issuing::queue(&own, &ca, wanted, &mut report).await?;
+    }
+    if wanted.has(Section::Revocation) {
+        revocation::day(&own, &ca, wanted, &mut report).await?;
     }
     report.set("needed", needs::measured(state)?)?;
     report.print();

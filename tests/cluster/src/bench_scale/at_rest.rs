@@ -11,13 +11,15 @@ use super::{
     activity::{Activity, Done},
     audit::{Audit, secret_reads, writes},
     report::Report,
-    stock::{ISSUER, Stock},
+    stock::Stock,
 };
 use crate::bench::{
     counts::{megabytes, print_counts, rounded},
     site::Proof,
 };
 
+/// The name of the issuers.
+const ISSUER: &str = "rest";
 /// Longer than any start takes.
 const LIMIT: Duration = Duration::from_secs(1200);
 /// How long it is watched when nothing changes.
@@ -31,7 +33,7 @@ pub fn operator(own: &TestNamespace) -> OperatorBuilder<'_> {
 /// Creates Certificates at rest, and runs the wanted ones of these sections.
 pub async fn run(own: &TestNamespace, ca: &StepCa, wanted: &Wanted, report: &mut Report) -> Result<()> {
     eprintln!("Writing {} Certificates at rest", wanted.n);
-    let stock = Stock::create(own, operator(own).start().await?, ca).await?;
+    let stock = Stock::create(ISSUER, own, operator(own).start().await?, ca, None).await?;
     stock.fill(wanted.n).await?;
     let audit = Audit::of(&own.cluster.description.state);
 

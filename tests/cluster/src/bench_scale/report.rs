@@ -144,6 +144,12 @@ impl Report {
                 "/queue/other_account_s",
                 2.0,
             ),
+            at_most(format!("{issue} revoked: failed issuances"), "/revocation/failed", 0.0),
+            at_most(
+                format!("{issue} revoked: first by the CA, but replaced in the last quarter"),
+                "/revocation/revoked_first_but_replaced_late",
+                0.0,
+            ),
         ]
     }
 }

@@ -3,9 +3,11 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use anyhow::{Context, Result};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use certwright_acme::SuggestedWindow;
 use certwright_api::{Certificate, IssuerKind, IssuerRef};
 use certwright_cluster::{
-    Cluster, Operator, StepCa, TestNamespace,
+    Cluster, Operator, TestNamespace,
     at_rest::{Writer, by_user, certificate, ensure_alike, issued, issuer_ref},
 };
 use futures::{StreamExt, TryStreamExt, stream};
@@ -13,38 +15,46 @@ use jiff::Timestamp;
 use kube::{Api, api::ListParams};
 use serde_json::Value;
 
-use crate::bench::site::{LIMIT, Proof, issuer};
+use crate::bench::site::{Authority, LIMIT, Proof, issuer};
 
 /// How many namespaces they are in.
 const NAMESPACES: usize = 20;
 /// In how many of these half of them name an Issuer of their own. All others name the ClusterIssuer.
 const WITH_ISSUER: usize = 4;
-/// The name of the issuers.
-pub const ISSUER: &str = "rest";
 /// How many objects are written at a time.
 const AT_ONCE: usize = 32;
 
 /// Certificates at rest.
 pub struct Stock {
+    /// The name of the issuers, with which those of the namespaces begin.
+    name: &'static str,
     namespaces: Vec<TestNamespace>,
     /// URLs of the accounts of the ClusterIssuer, and of the Issuer of each namespace.
     accounts: BTreeMap<Option<String>, String>,
+    /// What the CA suggests about each certificate.
+    suggests: Option<SuggestedWindow>,
 }
 
 impl Stock {
     /// Creates namespaces, and issuers that an operator registers. It also issues certificates, which show what an issuance
     /// leaves.
-    pub async fn create(own: &TestNamespace, operator: Operator, ca: &StepCa) -> Result<Self> {
+    pub async fn create(
+        name: &'static str,
+        own: &TestNamespace,
+        operator: Operator,
+        ca: &impl Authority,
+        suggests: Option<SuggestedWindow>,
+    ) -> Result<Self> {
         let solver = [Proof::Http.solver()];
-        let mut stock = Self { namespaces: Vec::new(), accounts: BTreeMap::new() };
-        own.apply(&issuer("ClusterIssuer", ISSUER, ca, &solver).to_string()).await?;
-        stock.accounts.insert(None, account(own, "clusterissuer").await?);
+        let mut stock = Self { name, namespaces: Vec::new(), accounts: BTreeMap::new(), suggests };
+        own.apply(&issuer("ClusterIssuer", name, ca, &solver).to_string()).await?;
+        stock.accounts.insert(None, account(own, "clusterissuer", name).await?);
         for number in 0..NAMESPACES {
             let cluster = Cluster::new(own.cluster.description.clone());
-            let namespace = TestNamespace::named(cluster, &format!("rest-{number:02}")).await?;
+            let namespace = TestNamespace::named(cluster, &format!("{name}-{number:02}")).await?;
             if number < WITH_ISSUER {
-                namespace.apply(&issuer("Issuer", ISSUER, ca, &solver).to_string()).await?;
-                let account = account(&namespace, "issuer").await?;
+                namespace.apply(&issuer("Issuer", name, ca, &solver).to_string()).await?;
+                let account = account(&namespace, "issuer", name).await?;
                 stock.accounts.insert(Some(namespace.name.clone()), account);
             }
             stock.namespaces.push(namespace);
@@ -62,7 +72,7 @@ impl Stock {
 
     /// Has a certificate issued.
     async fn issue(&self, kind: IssuerKind) -> Result<Sample> {
-        let (namespace, issuer) = (self.first()?, issuer_ref(kind, ISSUER));
+        let (namespace, issuer) = (self.first()?, issuer_ref(kind, self.name));
         let name = format!("issued-by-{}", kind.as_str().to_ascii_lowercase());
         let api = Api::<Certificate>::namespaced(namespace.client.clone(), &namespace.name);
         api.create(&by_user(), &certificate(&namespace.name, &name, &issuer)).await?;
@@ -76,7 +86,7 @@ impl Stock {
         let (namespace, issuer) = (self.first()?, &sample.issuer);
         let name = format!("written-for-{}", issuer.kind.as_str().to_ascii_lowercase());
         let made = certificate(&namespace.name, &name, issuer);
-        let writer = Writer::new(namespace.client.clone())?;
+        let writer = self.writer()?;
         let account = self.account(&namespace.name, issuer)?;
         writer.write(&made, account, issued(0, 1, Timestamp::now())).await?;
         for (kind, suffix) in [("certificate.certwright.dev", ""), ("secret", "-tls")] {
@@ -89,14 +99,18 @@ impl Stock {
         Ok(())
     }
 
+    fn writer(&self) -> Result<Writer> {
+        Ok(Writer::new(self.first()?.client.clone())?.suggesting(self.suggests))
+    }
+
     fn first(&self) -> Result<&TestNamespace> {
         self.namespaces.first().context("no namespaces")
     }
 
-    /// Writes `n` Certificates with their Secrets.
-    pub async fn fill(&self, n: usize) -> Result<()> {
+    /// Writes `n` Certificates with their Secrets. Returns with what the CA's ids of their certificates begin.
+    pub async fn fill(&self, n: usize) -> Result<String> {
         let start = Instant::now();
-        let writer = Arc::new(Writer::new(self.first()?.client.clone())?);
+        let writer = Arc::new(self.writer()?);
         let now = Timestamp::now();
         let writes = stream::iter(0..n).map(|number| {
             let writer = writer.clone();
@@ -119,7 +133,7 @@ impl Stock {
                 );
             }
         }
-        Ok(())
+        Ok(BASE64_URL_SAFE_NO_PAD.encode(writer.authority_key_identifier()))
     }
 
     /// Certificate number `number`, and its account.
@@ -127,7 +141,7 @@ impl Stock {
         let index = number % NAMESPACES;
         let has_issuer = index < WITH_ISSUER && (number / NAMESPACES).is_multiple_of(2);
         let kind = if has_issuer { IssuerKind::Issuer } else { IssuerKind::ClusterIssuer };
-        let (issuer, namespace) = (issuer_ref(kind, ISSUER), &self.namespaces[index].name);
+        let (issuer, namespace) = (issuer_ref(kind, self.name), &self.namespaces[index].name);
         let made = certificate(namespace, &format!("web-{number:06}"), &issuer);
         Ok((made, self.account(namespace, &issuer)?))
     }
@@ -154,8 +168,8 @@ struct Sample {
 }
 
 /// The URL of an issuer's account, once it is registered.
-async fn account(namespace: &TestNamespace, kind: &str) -> Result<String> {
-    let target = format!("{kind}.certwright.dev/{ISSUER}");
+async fn account(namespace: &TestNamespace, kind: &str, name: &str) -> Result<String> {
+    let target = format!("{kind}.certwright.dev/{name}");
     let issuer = namespace.wait_condition(&target, "Ready", "True", LIMIT).await?;
     let uri = issuer["status"]["acme"]["uri"].as_str();
     Ok(uri.context("an issuer without the URL of its account")?.to_owned())
