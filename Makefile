@@ -170,6 +170,9 @@ image: need-cargo $(IMAGE_OTHERS:%=need-%) $(CYCLONEDX)/bin/cargo-cyclonedx ## W
 		$(foreach arch,$(ARCH),--target $(target-$(arch))) \
 		$(foreach arch,$(IMAGE_OTHERS),--config 'target.$(target-$(arch)).linker="$(compiler-$(arch))"') \
 		--package certwright --bin certwright --package certwright-dns --bin certwright-dns
+	@touch $(IMAGE_BUILD)
+	@# What was built for another Cargo.lock or compiler, and not used for a week.
+	find $(CACHE)/image -mindepth 1 -maxdepth 1 -mtime +7 -exec rm -r {} +
 	$(CARGO) build $(BUILD) --bins
 	mkdir -p $(IMAGES)
 	for platform in $(foreach arch,$(ARCH),$(arch):$(target-$(arch))); do \
