@@ -28,7 +28,7 @@ mod terms;
 pub use crate::consequence::Next;
 pub use contact::{note_contact, wanted_contact};
 pub use history::{entry_of_previous, with_deactivated, with_previous};
-pub use next_step::next_step;
+pub use next_step::{due_after_authorizations, next_step};
 pub use outcome::{AccountRefusal, CaAccount, Consequence, Outcome, Report, Undone};
 pub use ownership::{must_keep_its_key, of_somebody_else};
 pub use replacement::Replacement;

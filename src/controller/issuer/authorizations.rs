@@ -12,7 +12,7 @@ use crate::controller::presenter;
 use crate::runtime::traces::name_of;
 use certwright_acme::Account;
 use certwright_api::{CONDITION_READY, DnsRecordStatus, FINALIZER_ACCOUNT};
-use certwright_core::account::{AccountStep, next_step as next_step_of_account};
+use certwright_core::account::due_after_authorizations;
 use certwright_core::authorization::{
     AuthorizationStep, LastStep, Next, Outcome, Report, Snapshot, State, last_step, next_step,
 };
@@ -41,12 +41,8 @@ impl ReconcileIssuer {
             Some(account) => self.prove_names(&account, context).await?,
             None => self.remove_records(None, context).await?,
         };
-        // With the last record, the reason for the finalizer may be gone.
-        let now = clock::now();
-        let is_over =
-            next_step_of_account(&self.state, &self.seen.snapshot(), now) == AccountStep::DropFinalizer;
-        let at_once = is_over.then_some(now);
-        Ok(until.into_iter().chain(next).chain(at_once).min())
+        let until = until.into_iter().chain(next).min();
+        Ok(due_after_authorizations(&self.state, &self.seen.snapshot(), until, clock::now()))
     }
 
     /// The account, if it can be used.

@@ -38,6 +38,18 @@ pub fn next_step(state: &State, snapshot: &Snapshot<'_>, now: Timestamp) -> Acco
     step
 }
 
+/// When to look at the account again after a look at its authorizations, which was due `until` otherwise. With their last TXT
+/// record, the reason for the finalizer may be gone: at once then, also if this look has added that record.
+pub fn due_after_authorizations(
+    state: &State,
+    snapshot: &Snapshot<'_>,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let is_over = next_step(state, snapshot, now) == AccountStep::DropFinalizer;
+    if is_over { Some(now) } else { until }
+}
+
 pub(super) fn decide(situation: &Situation<'_>, now: Timestamp) -> AccountStep {
     let step = match rollover::in_doubt(situation) {
         // No request can be made for the account until it is known which key it has.

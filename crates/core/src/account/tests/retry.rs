@@ -168,3 +168,12 @@ fn an_issuer_with_a_record_in_the_dns_is_held_until_it_is_removed() {
     world.settle();
     assert!(!world.has_finalizer);
 }
+
+#[test]
+fn a_record_that_is_added_and_removed_in_one_look_leaves_no_finalizer() {
+    let mut world = World::new();
+    world.settle();
+    world.proves_a_name = true;
+    world.settle();
+    assert!(!world.proves_a_name && !world.has_finalizer);
+}

@@ -64,6 +64,8 @@ pub(in crate::account) struct World {
     pub rebind: Option<String>,
     pub deleted: Option<Timestamp>,
     pub has_finalizer: bool,
+    /// Whether the next look at the authorizations adds a TXT record and removes it again.
+    pub proves_a_name: bool,
     pub released: bool,
     pub status: IssuerStatus,
     pub secret: Option<Secret>,
@@ -101,6 +103,7 @@ impl World {
             rebind: None,
             deleted: None,
             has_finalizer: false,
+            proves_a_name: false,
             released: false,
             status: IssuerStatus::default(),
             secret: None,
@@ -326,7 +329,11 @@ impl World {
             let consequence = state.apply(&self.snapshot(&seen), outcome, now);
             self.report(consequence.reports, &mut state)?;
             if let Next::Wait(until) = consequence.next {
-                return Ok(until);
+                if std::mem::take(&mut self.proves_a_name) {
+                    self.write(|world| world.has_finalizer = true)?;
+                }
+                let seen = self.seen();
+                return Ok(due_after_authorizations(&state, &self.snapshot(&seen), until, self.now));
             }
         }
         panic!("it goes in circles: {state:?}");
