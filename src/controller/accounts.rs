@@ -116,7 +116,7 @@ impl Accounts {
             Some(share) => server.within(share),
             None => server,
         };
-        Ok(match self.acme_log.record(namespace, &spec.server) {
+        Ok(match self.acme_log.record(namespace, &spec.server, clock::now()) {
             Some(record) => server.recording(record),
             None => server,
         })
