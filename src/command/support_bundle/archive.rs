@@ -12,6 +12,12 @@ use tar::{Builder, EntryType, Header};
 
 use super::File;
 use crate::command::Error;
+use certwright_core::naming::digest;
+
+/// The longest name of a file. Those of objects may have 253 characters, to which an ending is added; file systems take 255.
+const LONGEST_NAME: usize = 200;
+/// How much is kept of the end of a name that is longer.
+const LONGEST_END: usize = 24;
 
 /// Where a bundle is written.
 #[derive(Debug)]
@@ -54,6 +60,9 @@ impl Archive {
     fn write_directory(&self, files: &[File]) -> io::Result<()> {
         let mut directories = DirBuilder::new();
         directories.recursive(true).mode(0o700);
+        directories.create(self.path.parent().unwrap_or(Path::new("")))?;
+        // Nobody may have made it in the meantime, and be its owner.
+        DirBuilder::new().mode(0o700).create(&self.path)?;
         for file in files {
             let path = self.path.join(harmless(&file.path));
             directories.create(path.parent().unwrap_or(&self.path))?;
@@ -81,11 +90,22 @@ fn new_file(path: &Path) -> io::Result<std::fs::File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
-/// A relative path without what could lead out of the directory, whatever the names of objects are.
+/// A relative path without what could lead out of the directory, and with names that a file system takes, whatever the names of
+/// objects are.
 fn harmless(path: &str) -> PathBuf {
     let parts = path.split('/').filter(|part| !part.is_empty() && !part.chars().all(|c| c == '.'));
     let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
-    parts.map(|part| part.chars().map(safe).collect::<String>()).collect()
+    parts.map(|part| short(part.chars().map(safe).collect())).collect()
+}
+
+/// A name that is not too long, and still another one than those that begin and end alike.
+fn short(name: String) -> String {
+    if name.len() <= LONGEST_NAME {
+        return name;
+    }
+    let end = name.len() - LONGEST_END;
+    let (head, tail) = (name.get(..LONGEST_NAME - LONGEST_END - 10), name.get(end..));
+    format!("{}-{}-{}", head.unwrap_or_default(), digest(&name), tail.unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -142,6 +162,20 @@ mod tests {
         ] {
             assert_eq!(harmless(path), PathBuf::from(expected), "{path}");
         }
+    }
+
+    #[test]
+    fn objects_with_the_longest_names_are_written_each_to_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/bundle");
+        let name = |end: &str| format!("certificates/shop/{}{end}.yaml", "a".repeat(252));
+        let files = ["b", "c"].map(|end| File::new(name(end), end.to_owned()));
+        let archive = Archive::new(Some(path.clone()), Timestamp::UNIX_EPOCH).unwrap();
+        archive.write(files.into(), Timestamp::UNIX_EPOCH).unwrap();
+        let written = std::fs::read_dir(path.join("certificates/shop")).unwrap();
+        let names: Vec<_> = written.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        assert_eq!(names.len(), 2);
+        assert!(names.iter().all(|name| name.len() <= LONGEST_NAME && name.ends_with(".yaml")), "{names:?}");
     }
 
     fn files() -> Vec<File> {

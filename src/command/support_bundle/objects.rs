@@ -12,7 +12,10 @@ use serde_json::Value;
 use super::redact::clean_object;
 use super::{Bundle, File};
 use crate::command::{Cluster, Error};
-use certwright_api::{Certificate, ClusterIssuer, GATEWAY_GROUP, Issuer, LABEL_MANAGED_BY, MANAGED_BY};
+use certwright_api::{
+    CONDITION_ISSUING, CONDITION_READY, CONDITION_RECONCILING, CONDITION_REVOKED, CONDITION_STALLED,
+    Certificate, ClusterIssuer, GATEWAY_GROUP, Issuer, LABEL_MANAGED_BY, MANAGED_BY,
+};
 
 /// How many objects the API server returns at a time.
 const PAGE: u32 = 500;
@@ -176,15 +179,21 @@ impl Selection {
     }
 }
 
-/// Whether an object is ready, and no other of its conditions is true.
+/// Whether an object is ready, and nothing else is wrong with it or in progress.
 fn is_at_rest(object: &Value) -> bool {
     let conditions = object.pointer("/status/conditions").and_then(Value::as_array);
-    let is = |condition: &Value, field: &str, value: &str| {
-        condition.get(field).and_then(Value::as_str) == Some(value)
+    let text = |condition: &'_ Value, field: &str| {
+        condition.get(field).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let is_well = |condition: &Value| match (&*text(condition, "type"), &*text(condition, "status")) {
+        (CONDITION_ISSUING | CONDITION_RECONCILING | CONDITION_STALLED | CONDITION_REVOKED, is) => {
+            is != "True"
+        }
+        (_, is) => is != "False",
     };
     conditions.is_some_and(|conditions| {
-        let mut settled = conditions.iter().filter(|condition| is(condition, "status", "True"));
-        settled.next().is_some_and(|only| is(only, "type", "Ready")) && settled.next().is_none()
+        conditions.iter().any(|condition| text(condition, "type") == CONDITION_READY)
+            && conditions.iter().all(is_well)
     })
 }
 
@@ -211,14 +220,33 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_at_rest_if_it_is_ready_and_nothing_else_is_true_of_it() {
-        let object = |conditions: Value| json!({ "status": { "conditions": conditions } });
-        let (ready, issuing) =
-            (json!({ "type": "Ready", "status": "True" }), json!({ "type": "Issuing", "status": "True" }));
-        assert!(is_at_rest(&object(json!([ready, { "type": "Issuing", "status": "False" }]))));
-        assert!(!is_at_rest(&object(json!([ready, issuing]))));
-        assert!(!is_at_rest(&object(json!([issuing]))));
-        assert!(!is_at_rest(&json!({})));
+    fn an_object_is_at_rest_if_it_is_ready_and_nothing_else_is_wrong_or_in_progress() {
+        let is_at_rest = |conditions: &[(&str, &str)]| {
+            let conditions: Vec<Value> =
+                conditions.iter().map(|(of, is)| json!({ "type": of, "status": is })).collect();
+            is_at_rest(&json!({ "status": { "conditions": conditions } }))
+        };
+        let ready = ("Ready", "True");
+        for rests in [
+            &[ready][..],
+            &[ready, ("Issuing", "False")],
+            &[ready, ("Served", "True")],
+            &[ready, ("Served", "Unknown")],
+            &[ready, ("IgnoredFields", "True"), ("KeyRollover", "True")],
+        ] {
+            assert!(is_at_rest(rests), "{rests:?}");
+        }
+        for troubled in [
+            &[][..],
+            &[("Issuing", "False")],
+            &[("Ready", "False")],
+            &[ready, ("Issuing", "True")],
+            &[ready, ("Served", "False")],
+            &[ready, ("Revoked", "True")],
+            &[ready, ("KeyRollover", "False")],
+        ] {
+            assert!(!is_at_rest(troubled), "{troubled:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The Secrets that the objects of a bundle name: what they have, but not the values. The values are only looked for in what is
 //! written, to remove them there.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use futures::StreamExt;
@@ -16,6 +16,7 @@ use super::{Bundle, File};
 use crate::command::Cluster;
 use crate::command::error::words;
 use crate::controller::ledger_key;
+use certwright_api::bounds::is_object_name;
 use certwright_api::{SECRET_KEY_CA_CRT, SECRET_KEY_TLS_CRT};
 use certwright_core::naming::{account_key_secret, next_private_key_secret};
 
@@ -26,8 +27,12 @@ const AT_A_TIME: usize = 8;
 /// Keys whose values are public.
 const PUBLIC: [&str; 3] = [SECRET_KEY_TLS_CRT, SECRET_KEY_CA_CRT, "username"];
 
-/// A Secret, by its namespace and name.
-type Name = (String, String);
+/// A Secret that an object names, or that the operator may have made for it.
+struct Named {
+    namespace: String,
+    name: String,
+    may_be_missing: bool,
+}
 
 /// Adds a list of the Secrets, and returns their values.
 pub(super) async fn collect(
@@ -36,39 +41,57 @@ pub(super) async fn collect(
     cluster_namespace: &str,
     bundle: &mut Bundle,
 ) -> Vec<SecretValue> {
-    let (named, possible) = names(objects, cluster_namespace);
-    let all: BTreeSet<&Name> = named.union(&possible).collect();
-    if all.len() > MOST {
-        bundle.missing.push(format!("{} Secrets: there are too many", all.len() - MOST));
+    let names = names(objects, cluster_namespace);
+    if names.len() > MOST {
+        let left_out = names.len() - MOST;
+        bundle
+            .missing
+            .push(format!("{left_out} Secrets: there are too many, and their values are not looked for"));
     }
-    let read = all.into_iter().take(MOST).map(|name| async move {
-        let api = Api::<Secret>::namespaced(cluster.client.clone(), &name.0);
-        (name, api.get_opt(&name.1).await)
+    let read = names.into_iter().take(MOST).map(|named| async move {
+        let api = Api::<Secret>::namespaced(cluster.client.clone(), &named.namespace);
+        let outcome = api.get_opt(&named.name).await;
+        (named, outcome)
     });
     let read: Vec<_> = futures::stream::iter(read).buffered(AT_A_TIME).collect().await;
-    let (mut text, mut values) = (String::new(), Vec::new());
-    for ((namespace, name), outcome) in read {
-        let called = format!("{namespace}/{name}");
-        match outcome {
-            Err(error) => bundle.missing.push(format!("Secret {called}: {}", words(&error))),
-            Ok(None) if possible.contains(&(namespace.clone(), name.clone())) => {}
-            Ok(None) => text.push_str(&format!("{called}: does not exist\n")),
-            Ok(Some(secret)) => {
-                text.push_str(&described(&called, &secret));
-                values.extend(secret_values(secret));
+    let (mut described_by_name, mut values) = (BTreeMap::new(), Vec::new());
+    for (named, outcome) in read {
+        let called = format!("{}/{}", named.namespace, named.name);
+        let text = match outcome {
+            Err(error) => {
+                bundle.missing.push(format!("Secret {called}: {}", words(&error)));
+                continue;
             }
-        }
+            Ok(None) if named.may_be_missing => continue,
+            Ok(None) => format!("{called}: does not exist\n"),
+            Ok(Some(secret)) => {
+                let text = described(&called, &secret);
+                values.extend(secret_values(secret));
+                text
+            }
+        };
+        described_by_name.insert(called, text);
     }
-    bundle.files.push(File::new("secrets.txt", text));
+    bundle.files.push(File::new("secrets.txt", described_by_name.into_values().collect()));
     values
 }
 
-/// The Secrets that objects name, and those that may exist.
-fn names(objects: &Objects, cluster_namespace: &str) -> (BTreeSet<Name>, BTreeSet<Name>) {
-    let (mut named, mut possible) = (BTreeSet::new(), BTreeSet::new());
+/// The Secrets that objects name, and those that may exist; each once. Those of issuers come first: their credentials are what may be
+/// in a message, and a few of them are used by thousands of Certificates, each of which has a Secret of its own.
+fn names(objects: &Objects, cluster_namespace: &str) -> Vec<Named> {
     let text = |object: &Value, pointer: &str| {
         object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
+    let mut names: BTreeMap<(String, String), (bool, bool)> = BTreeMap::new();
+    let mut add = |namespace: &str, name: String, of_certificate: bool, may_be_missing: bool| {
+        // Others are no names of Secrets, and have no place in a path.
+        if !is_object_name(&name) {
+            return;
+        }
+        let known = names.entry((namespace.to_owned(), name)).or_insert((true, true));
+        *known = (known.0 && of_certificate, known.1 && may_be_missing);
+    };
+    add(cluster_namespace, ledger_key::SECRET.to_owned(), false, true);
     let all = [&objects.certificates, &objects.issuers, &objects.cluster_issuers];
     for object in all.into_iter().flatten() {
         let namespace = match text(object, "/metadata/namespace") {
@@ -77,18 +100,19 @@ fn names(objects: &Objects, cluster_namespace: &str) -> (BTreeSet<Name>, BTreeSe
         };
         let mut found = Vec::new();
         references(object, &mut found);
-        named.extend(found.into_iter().map(|name| (namespace.clone(), name)));
+        let of_certificate = text(object, "/kind") == "Certificate";
+        found.into_iter().for_each(|name| add(&namespace, name, of_certificate, false));
         let name = text(object, "/metadata/name");
-        possible.insert((
-            namespace,
-            match object.get("kind").and_then(Value::as_str) {
-                Some("Certificate") => next_private_key_secret(&name, &text(object, "/metadata/uid")),
-                _ => account_key_secret(&name),
-            },
-        ));
+        let ours = match of_certificate {
+            true => next_private_key_secret(&name, &text(object, "/metadata/uid")),
+            false => account_key_secret(&name),
+        };
+        add(&namespace, ours, of_certificate, true);
     }
-    possible.insert((cluster_namespace.to_owned(), ledger_key::SECRET.to_owned()));
-    (named, possible)
+    let mut names: Vec<_> = names.into_iter().collect();
+    names.sort_by_key(|(_, (of_certificate, _))| *of_certificate);
+    let named = |((namespace, name), (_, may_be_missing))| Named { namespace, name, may_be_missing };
+    names.into_iter().map(named).collect()
 }
 
 /// The names of the Secrets that an object refers to, whatever the field is called.
@@ -169,12 +193,38 @@ mod tests {
             })],
             ..Objects::default()
         };
-        let (named, possible) = names(&objects, "certwright");
-        let named: Vec<String> =
-            named.iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect();
-        assert_eq!(named, ["a/password", "a/www-tls", "certwright/eab", "certwright/key", "certwright/tsig"]);
-        assert!(possible.contains(&("certwright".to_owned(), "ca-account-key".to_owned())));
-        assert!(possible.contains(&("certwright".to_owned(), ledger_key::SECRET.to_owned())));
+        let found = |may_be_missing| -> Vec<String> {
+            let names = names(&objects, "certwright").into_iter();
+            let names = names.filter(|named| named.may_be_missing == may_be_missing);
+            names.map(|Named { namespace, name, .. }| format!("{namespace}/{name}")).collect()
+        };
+        let named = ["certwright/eab", "certwright/key", "certwright/tsig", "a/password", "a/www-tls"];
+        assert_eq!(found(false), named, "those of issuers come first");
+        let ledger = format!("certwright/{}", ledger_key::SECRET);
+        let next = format!("a/{}", next_private_key_secret("www", "u"));
+        assert_eq!(found(true), ["certwright/ca-account-key".to_owned(), ledger, next]);
+    }
+
+    #[test]
+    fn the_credentials_of_issuers_are_looked_for_however_many_certificates_there_are() {
+        let certificate = |number: usize| {
+            json!({
+                "kind": "Certificate", "metadata": { "namespace": "a", "name": number.to_string(), "uid": number.to_string() },
+                "spec": { "secretName": format!("tls-{number}") },
+            })
+        };
+        let issuer = json!({
+            "kind": "Issuer", "metadata": { "namespace": "z", "name": "ca" },
+            "spec": { "acme": { "externalAccountBinding": { "keySecretRef": { "name": "eab" } } } },
+        });
+        let objects = Objects {
+            certificates: (0..MOST).map(certificate).collect(),
+            issuers: vec![issuer],
+            ..Objects::default()
+        };
+        let names = names(&objects, "certwright");
+        assert!(names.len() > MOST);
+        assert!(names[..MOST].iter().any(|named| named.name == "eab"));
     }
 
     #[test]
