@@ -8,6 +8,7 @@ mod answers;
 mod board;
 mod key;
 mod page;
+mod pulse;
 mod rows;
 mod watches;
 
@@ -62,7 +63,7 @@ impl Ui {
         ))?;
         let board = Arc::new(Board::default());
         let namespace = Some(cluster.namespace.clone()).filter(|_| !self.all_namespaces);
-        let watches = watches::all(cluster.watching.clone(), namespace.as_deref(), &board);
+        let watches = watches::all(&cluster, namespace.as_deref(), &board);
         let answers = Answers {
             context: self.cluster.context_in_use(),
             cluster: cluster.clone(),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use certwright_cluster::TestNamespace;
+use certwright_cluster::{Proxy, TestNamespace};
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use kube::api::PostParams;
@@ -102,5 +102,14 @@ pub async fn kubeconfig_of(ns: &TestNamespace, account: &str) -> Result<tempfile
     users.iter_mut().for_each(|user| user["user"] = serde_json::json!({ "token": token }));
     let file = tempfile::NamedTempFile::new()?;
     fs::write(file.path(), config.to_string())?;
+    Ok(file)
+}
+
+/// A kubeconfig that leads to the API server through a proxy.
+pub fn kubeconfig_through(ns: &TestNamespace, proxy: &Proxy) -> Result<tempfile::NamedTempFile> {
+    let of = &ns.cluster.description;
+    let config = fs::read_to_string(&of.kubeconfig)?.replace(&of.api_server, &proxy.url);
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write(file.path(), config)?;
     Ok(file)
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::common::chromium::{Chromium, Tab};
 use crate::common::faults::{issuing, path, ready_behind_proxy, refusal, steady};
-use crate::common::program::{command, kubeconfig_of};
-use crate::common::{SOON, certificate, issued};
+use crate::common::program::{command, kubeconfig_of, kubeconfig_through};
+use crate::common::{SOON, certificate, issued, of_issuer};
 use anyhow::{Context, Result, ensure};
 use certwright_api::Certificate;
 use certwright_cluster::proxy::Action;
@@ -17,7 +17,6 @@ use certwright_cluster::{Operator, Proxy, TestNamespace};
 use certwright_runtime::clock;
 use kube::api::ListParams;
 use serde_json::{Value, json};
-use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
@@ -45,15 +44,6 @@ impl Served {
     fn parts(&self) -> Result<(&str, &str)> {
         self.url.split_once("/#").context("no token")
     }
-}
-
-/// A kubeconfig that leads to the API server through a proxy.
-fn through(ns: &TestNamespace, proxy: &Proxy) -> Result<NamedTempFile> {
-    let of = &ns.cluster.description;
-    let file = NamedTempFile::new()?;
-    let config = std::fs::read_to_string(&of.kubeconfig)?.replace(&of.api_server, &proxy.url);
-    std::fs::write(file.path(), config)?;
-    Ok(file)
 }
 
 #[tokio::test]
@@ -122,6 +112,22 @@ async fn a_failure_is_shown_at_once_in_the_words_of_the_ca_and_is_mended_from_th
         tab.press("Escape").await?;
         tab.until("!document.querySelector('dialog').open").await?;
         tab.shows("No problems in this selection.").await?;
+
+        // The name of an issuer leads to no other object.
+        let elsewhere = format!("../../certificate/{}/web", ns.name);
+        ns.apply(&of_issuer(&elsewhere, &certificate("trap", &["b.example.com"], ""))).await?;
+        let requested = async || anyhow::Ok(ns.get("certificate/web").await?.context("no web")?["metadata"].clone());
+        let before = requested().await?;
+        tab.value("document.querySelector('#filters').reset()").await?;
+        tab.until(&rows(&["trap", "web"])).await?;
+        let trap = "[...document.querySelectorAll('#certificates tbody button')].find((one) => one.textContent === 'trap')";
+        tab.value(&format!("{trap}.click()")).await?;
+        tab.click("dialog .facts button.link").await?;
+        tab.shows(&format!("Issuer {}/{elsewhere}", ns.name)).await?;
+        tab.until("document.querySelector('dialog pre').textContent === 'there is no such object'").await?;
+        tab.click("dialog .action").await?;
+        tab.shows("Failed: there is no such object").await?;
+        assert_eq!(requested().await?["annotations"], before["annotations"], "web is left alone");
         Ok(())
     })
     .await
@@ -131,7 +137,7 @@ async fn a_failure_is_shown_at_once_in_the_words_of_the_ca_and_is_mended_from_th
 async fn the_page_survives_an_absence_of_the_api_server() -> Result<()> {
     TestNamespace::with("ui", async |ns| {
         let proxy = Proxy::of_api_server(&ns.cluster).await?;
-        let kubeconfig = through(ns, &proxy)?;
+        let kubeconfig = kubeconfig_through(ns, &proxy)?;
         let file = kubeconfig.path().to_string_lossy().into_owned();
         let served = Served::start(ns, &["--kubeconfig", &file]).await?;
         let chromium = Chromium::start().await?;
@@ -251,7 +257,7 @@ async fn ten_thousand_certificates_are_shown_and_searched_without_delay() -> Res
             }
             false => Action::Pass,
         });
-        let kubeconfig = through(ns, &proxy)?;
+        let kubeconfig = kubeconfig_through(ns, &proxy)?;
         let file = kubeconfig.path().to_string_lossy().into_owned();
         let served = Served::start(ns, &["--kubeconfig", &file]).await?;
         let chromium = Chromium::start().await?;

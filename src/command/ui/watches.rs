@@ -1,7 +1,9 @@
 //! Watches what the page shows, and keeps the board as it is in the cluster.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::fmt::Debug;
+use std::future::pending;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -9,30 +11,36 @@ use futures::StreamExt;
 use kube::runtime::watcher::{self, Config, Event, watcher};
 use kube::{Api, Client};
 use serde_json::json;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::timeout;
 
 use super::board::Board;
+use super::pulse::Pulse;
 use super::rows::{self, Shown};
-use crate::command::causes;
+use crate::command::{Cluster, causes};
 use certwright_api::{Certificate, ClusterIssuer, Issuer};
 use certwright_core::reading::Reading;
 use certwright_runtime::clock;
 use certwright_text::clean;
 
-/// How long after a watch has failed everything is listed again.
+/// How long after a watch has failed everything is listed again, if the API server has not answered.
 const PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause if it has answered: a list of all Certificates is work for it, and who may not watch still may not.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The longest error, in characters.
 const LONGEST: usize = 500;
 
 /// Watches Certificates and issuers, of one namespace or of all, without end.
-pub async fn all(client: Client, namespace: Option<&str>, board: &Board) {
-    let certificates: Api<Reading<Certificate>> = namespaced(client.clone(), namespace);
-    let issuers: Api<Reading<Issuer>> = namespaced(client.clone(), namespace);
-    let cluster_issuers = Api::<Reading<ClusterIssuer>>::all(client);
+pub async fn all(cluster: &Cluster, namespace: Option<&str>, board: &Board) {
+    let client = || cluster.watching.clone();
+    let certificates: Api<Reading<Certificate>> = namespaced(client(), namespace);
+    let issuers: Api<Reading<Issuer>> = namespaced(client(), namespace);
+    let cluster_issuers = Api::<Reading<ClusterIssuer>>::all(client());
+    let pulse = Pulse::default();
     tokio::join!(
-        follow(certificates, "Certificates", board),
-        follow(issuers, "Issuers", board),
-        follow(cluster_issuers, "ClusterIssuers", board),
+        follow(certificates, "Certificates", board, &pulse),
+        follow(issuers, "Issuers", board, &pulse),
+        follow(cluster_issuers, "ClusterIssuers", board, &pulse),
+        pulse.feel(async || cluster.client.apiserver_version().await.map(drop)),
     );
 }
 
@@ -46,23 +54,50 @@ where
     }
 }
 
-async fn follow<K>(api: Api<Reading<K>>, kinds: &str, board: &Board)
+async fn follow<K>(api: Api<Reading<K>>, kinds: &str, board: &Board, pulse: &Pulse) -> Infallible
 where
     K: Shown + Clone + Debug + Send + 'static,
 {
-    let mut pauses = interval(PAUSE);
-    pauses.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tell(board, kinds, false, None);
-    let mut listed = false;
+    let (mut listed, mut pause) = (false, PAUSE);
     loop {
-        pauses.tick().await;
+        let begun = clock::instant();
+        let mut has_answered = false;
         // A watch that begins again does not say when it works again. So it is given up, and everything is listed.
-        let error = watch(&api, board, || {
-            listed = true;
+        let watched = watch(&api, board, || {
+            (listed, has_answered) = (true, true);
             tell(board, kinds, true, None);
         });
-        let error = error.await;
-        tell(board, kinds, listed, error.as_ref());
+        let fault = tokio::select! {
+            biased;
+            // A connection that leads nowhere any more is as silent as one without changes.
+            words = pulse.stops() => Some(Fault { words, forbidden: false }),
+            error = watched => error.as_ref().map(Fault::of),
+        };
+        tell(board, kinds, listed, fault.as_ref());
+        has_answered |= fault.as_ref().is_some_and(|fault| fault.forbidden);
+        let lasted = clock::instant().saturating_duration_since(begun);
+        pause = next_pause(pause, has_answered && lasted < LONGEST_PAUSE);
+        let _ = timeout(pause, pending::<()>()).await;
+    }
+}
+
+/// How long to wait before everything is listed again, after a pause of this length before. `was_costly`: the API server has
+/// answered, and it was of no use for long.
+fn next_pause(before: Duration, was_costly: bool) -> Duration {
+    if was_costly { (before * 2).min(LONGEST_PAUSE) } else { PAUSE }
+}
+
+/// Why a watch does not work.
+struct Fault {
+    words: String,
+    /// Whether the user lacks the right to watch.
+    forbidden: bool,
+}
+
+impl Fault {
+    fn of(error: &watcher::Error) -> Self {
+        Self { words: causes(error), forbidden: is_forbidden(error) }
     }
 }
 
@@ -101,12 +136,12 @@ fn put<K: Shown>(board: &Board, reading: Reading<K>) -> String {
 }
 
 /// Puts on the board how a watch is.
-fn tell(board: &Board, kinds: &str, listed: bool, error: Option<&watcher::Error>) {
+fn tell(board: &Board, kinds: &str, listed: bool, fault: Option<&Fault>) {
     let key = format!("watch/{kinds}");
-    let fault = error.map(|error| clean(&causes(error), LONGEST));
-    let forbidden = error.is_some_and(is_forbidden);
+    let words = fault.map(|fault| clean(&fault.words, LONGEST));
+    let forbidden = fault.is_some_and(|fault| fault.forbidden);
     let row = json!({
-        "kind": "watch", "key": key, "name": kinds, "listed": listed, "fault": fault, "forbidden": forbidden,
+        "kind": "watch", "key": key, "name": kinds, "listed": listed, "fault": words, "forbidden": forbidden,
     });
     board.put(key, row.to_string());
 }
@@ -119,4 +154,22 @@ fn is_forbidden(error: &watcher::Error) -> bool {
         return false;
     };
     status.code == 403
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_server_that_answers_is_asked_ever_less_often_and_one_that_is_away_every_second() {
+        let mut pause = PAUSE;
+        let costly: Vec<u64> = (0..7)
+            .map(|_| {
+                pause = next_pause(pause, true);
+                pause.as_secs()
+            })
+            .collect();
+        assert_eq!(costly, [2, 4, 8, 16, 30, 30, 30]);
+        assert_eq!(next_pause(pause, false), PAUSE);
+    }
 }

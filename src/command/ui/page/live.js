@@ -14,7 +14,10 @@ if (/^[\w-]{32}$/.test(inUrl)) {
 }
 const token = sessionStorage.getItem(STORED) ?? "";
 
-export function ask(path, options = {}) {
+// A path has names of objects. One of an issuer is in a spec, where it can be anything, also `../../certificate/shop/www`.
+export async function ask(path, options = {}) {
+  const isPath = path.split("/").every((part) => /^[a-z0-9][a-z0-9.-]*$/.test(part));
+  if (!isPath) throw new Error("there is no such object");
   return fetch(`/api/${path}`, { ...options, headers: { authorization: `Bearer ${token}` } });
 }
 
