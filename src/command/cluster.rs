@@ -107,6 +107,11 @@ impl ClusterArgs {
 }
 
 impl Cluster {
+    /// Whether the API server does not answer. To refuse is to answer.
+    pub async fn is_away(&self) -> bool {
+        !matches!(self.client.apiserver_version().await, Ok(_) | Err(kube::Error::Api(_)))
+    }
+
     /// The Certificates of a namespace, or of all namespaces. Leaves out those that cannot be read, and prints an error for each.
     ///
     /// # Errors

@@ -93,12 +93,10 @@ impl KubectlFlags {
         }
         config.accept_invalid_certs |= self.insecure_skip_tls_verify;
         let user = &mut config.auth_info;
-        if let Some(token) = &self.token {
-            *user = AuthInfo { token: Some(token.clone()), ..impersonation(user) };
-        }
-        if self.client_certificate.is_some() {
+        if self.token.is_some() || self.client_certificate.is_some() {
             let (client_certificate, client_key) = (self.client_certificate.clone(), self.client_key.clone());
-            *user = AuthInfo { client_certificate, client_key, ..impersonation(user) };
+            *user =
+                AuthInfo { token: self.token.clone(), client_certificate, client_key, ..impersonation(user) };
         }
         if self.impersonate.is_some() {
             user.impersonate = self.impersonate.clone();
@@ -173,6 +171,15 @@ mod tests {
         assert_eq!(config.auth_info.impersonate.as_deref(), Some("alice"));
         assert_eq!(config.auth_info.impersonate_groups, Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(config.tls_server_name.as_deref(), Some("c.example"));
+    }
+
+    #[test]
+    fn a_token_and_a_client_certificate_are_both_used() {
+        let mut config = Config::new("https://a.example".parse().unwrap());
+        let flags = parsed(&["--token=t", "--client-certificate=c.pem", "--client-key=k.pem"]);
+        flags.unwrap().apply(&mut config);
+        assert!(config.auth_info.token.is_some());
+        assert_eq!(config.auth_info.client_certificate.as_deref(), Some("c.pem"));
     }
 
     #[test]

@@ -98,16 +98,19 @@ fn named(text: &str) -> Result<String, Error> {
 
 /// How many Certificates these are, and in how many namespaces.
 fn in_all(of: &[Awaited]) -> String {
-    let counted = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let namespaces: BTreeSet<_> = of.iter().map(|one| &one.namespace).collect();
     format!("{} in {}", counted(of.len(), "Certificate"), counted(namespaces.len(), "namespace"))
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Requests new certificates for Certificates, which are in the selected namespace unless they have one. With `--wait`, waits
 /// until they are issued.
 ///
 /// # Errors
-/// [`Error`], if a request or the wait fails. All Certificates that exist are asked for.
+/// [`Error`], if a request or the wait fails. All Certificates that exist are asked for, as long as the API server answers.
 pub async fn ask_certificates(
     cluster: &Cluster,
     of: Vec<Awaited>,
@@ -117,12 +120,21 @@ pub async fn ask_certificates(
     let value = clock::now().to_string();
     let everywhere = of.iter().any(|one| one.namespace.is_some());
     let (mut asked, mut failures) = (BTreeMap::new(), Failures::default());
-    for one in of {
+    let mut rest = of.into_iter();
+    while let Some(one) = rest.next() {
         let namespace = one.namespace.as_ref().unwrap_or(&cluster.namespace);
         let called = outlook::named("Certificate", Some(namespace), &one.name);
         let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), namespace);
         match cluster.annotate(&api, &one.name, &called, (ANNOTATION_RENEW, Some(&value))).await {
-            Err(error) => failures.add(error)?,
+            Err(error) => {
+                failures.add(error)?;
+                // Each of the others would take until --request-timeout as well.
+                if rest.len() > 0 && cluster.is_away().await {
+                    let left = counted(rest.len(), "Certificate");
+                    tell(&format!("certwright: the API server does not answer; not requested for {left}\n"))?;
+                    break;
+                }
+            }
             Ok(()) => {
                 let place = one.namespace.as_ref().map_or(String::new(), |name| format!(" in {name}"));
                 print(&format!("certificate.certwright.dev/{}{place}: {what} requested\n", one.name))?;

@@ -56,18 +56,13 @@ impl Version {
     /// [`Error`], if the API server does not answer.
     pub async fn execute(self) -> Result<Exit, Error> {
         let mut versions = Versions { client: OURS.to_owned(), ..Versions::default() };
-        if !self.client {
-            let cluster = self.cluster.connect().await?;
-            let kubernetes = cluster.client.apiserver_version().await;
-            let kubernetes =
-                kubernetes.map_err(|error| Error::api("read the version of Kubernetes", &error))?;
-            versions.kubernetes = Some(format!("{}.{}", kubernetes.major, kubernetes.minor));
-            versions.operators = self.operators(&cluster).await?;
-        }
+        // Without a cluster, the version of this program is known anyway.
+        let asked = if self.client { Ok(()) } else { self.ask(&mut versions).await };
         match self.output {
             None => print(&rendered(&versions))?,
             Some(format) => format.print(&versions)?,
         }
+        asked?;
         if let Some(other) =
             versions.operators.iter().filter_map(|one| one.version.as_ref()).find(|one| *one != OURS)
         {
@@ -77,6 +72,15 @@ impl Version {
             ))?;
         }
         Ok(Exit::Fine)
+    }
+
+    async fn ask(&self, versions: &mut Versions) -> Result<(), Error> {
+        let cluster = self.cluster.connect().await?;
+        let kubernetes = cluster.client.apiserver_version().await;
+        let kubernetes = kubernetes.map_err(|error| Error::api("read the version of Kubernetes", &error))?;
+        versions.kubernetes = Some(format!("{}.{}", kubernetes.major, kubernetes.minor));
+        versions.operators = self.operators(&cluster).await?;
+        Ok(())
     }
 
     /// The operators; none, with a message, if they cannot be read.

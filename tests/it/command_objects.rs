@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
-use crate::common::program::{alone, certwright, command, link_as, run};
+use crate::common::program::{alone, certwright, command, kubeconfig_through, link_as, run};
 use crate::common::{SOON, certificate, issued, issuer, of_issuer, ready, revision};
 use anyhow::{Context, Result, ensure};
-use certwright_cluster::TestNamespace;
+use certwright_cluster::proxy::Action;
+use certwright_cluster::{Proxy, TestNamespace};
 use serde_json::{Value, json};
 
 #[tokio::test]
@@ -78,6 +79,30 @@ async fn a_renewal_everywhere_is_counted_and_confirmed_and_a_retry_is_for_failur
         let ran = certwright(ns, &["retry", "issuer/ca", "issuer/nobody", "--wait"]).await?.ended(4)?;
         let ran = ran.says(&["issuer.certwright.dev/ca: retry requested", "ca: done: the issuer is ready"])?;
         ensure!(ran.errors.contains("Issuer") && ran.errors.contains("/nobody does not exist"), "{ran:?}");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_renewal_of_many_ends_when_the_api_server_is_away() -> Result<()> {
+    TestNamespace::with("objects", async |ns| {
+        for name in ["a", "b", "c"] {
+            ns.apply(&certificate(name, &["a.example.com"], "")).await?;
+        }
+        let proxy = Proxy::of_api_server(&ns.cluster).await?;
+        proxy.script(|request| match request.method == "PATCH" || request.path == "/version" {
+            true => Action::Drop,
+            false => Action::Pass,
+        });
+        let kubeconfig = kubeconfig_through(ns, &proxy)?;
+        let file = kubeconfig.path().to_string_lossy().into_owned();
+        let ran = certwright(ns, &["renew", "--all", "--kubeconfig", &file]).await?.ended(1)?;
+        ensure!(
+            ran.errors.contains("the API server does not answer; not requested for 2 Certificates"),
+            "{ran:?}"
+        );
+        ensure!(ran.errors.matches("cannot write Certificate").count() == 1, "{ran:?}");
         Ok(())
     })
     .await
@@ -179,8 +204,11 @@ async fn a_secret_is_inspected_with_its_chain_key_and_users() -> Result<()> {
 #[tokio::test]
 async fn versions_are_those_of_the_program_the_operator_and_the_cluster() -> Result<()> {
     let ours = env!("CARGO_PKG_VERSION");
-    let alone = alone(&["version", "--client"]).await?.ended(0)?;
-    assert_eq!(alone.output, format!("Client       {ours}\n"));
+    let client = format!("Client       {ours}\n");
+    assert_eq!(alone(&["version", "--client"]).await?.ended(0)?.output, client);
+    let away = alone(&["version", "--server", "http://127.0.0.1:9"]).await?.ended(1)?;
+    assert_eq!(away.output, client, "this version is known without a cluster");
+    ensure!(away.errors.contains("cannot read the version of Kubernetes"), "{away:?}");
     TestNamespace::with("objects", async |ns| {
         let deployment = json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
