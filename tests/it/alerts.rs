@@ -8,8 +8,6 @@ use crate::common::markdown::Page;
 use crate::common::{SOON, certificate, issued, issuer};
 use anyhow::{Context, Result, ensure};
 use certwright::runtime::metrics::Metrics;
-use certwright_acme::CODES;
-use certwright_api::{certificate_reason, issuer_reason};
 use certwright_cluster::{Operator, Pebble, Prometheus, TestNamespace};
 use serde_json::{Value, json};
 
@@ -168,35 +166,13 @@ fn the_counters_of_the_tests_are_those_of_a_new_process() -> Result<()> {
     Ok(())
 }
 
-#[test]
-fn the_table_of_incidents_names_alerts_and_reasons_that_there_are() -> Result<()> {
-    let page = fs::read_to_string(root().join("docs/alerts.md"))?;
-    let (_, table) = page.split_once("| --- |").context("no table")?;
-    let rows: Vec<&str> = table.lines().skip(1).take_while(|line| line.starts_with("| ")).collect();
-    assert!(rows.len() > 12, "{rows:?}");
-    let alerts = alerts()?;
-    let alerts: BTreeSet<&str> = alerts.iter().filter_map(|alert| alert["alert"].as_str()).collect();
-    let codes = CODES.iter().map(|code| code.name);
-    let reasons: BTreeSet<&str> =
-        certificate_reason::ALL.iter().chain(issuer_reason::ALL).copied().chain(codes).collect();
-    for row in rows {
-        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
-        let [_, named, why] = cells[..] else { anyhow::bail!("{row}") };
-        let named: Vec<&str> = linked(named).collect();
-        assert!(!named.is_empty() && named.iter().all(|alert| alerts.contains(alert)), "{row}");
-        let why: Vec<&str> = linked(why).map(|reason| reason.trim_matches('`')).collect();
-        assert!(why.iter().all(|reason| reasons.contains(reason)), "{row}");
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn prometheus_has_data_for_each_panel_of_the_dashboard_and_no_alert_is_due() -> Result<()> {
     TestNamespace::with("alerts", async |ns| {
         let pebble = Pebble::builder().start(&ns.cluster).await?;
         let operator = Operator::builder(ns).start().await?;
-        let target = operator.metrics_url.trim_start_matches("http://").to_owned();
-        let prometheus = Prometheus::start(&ns.cluster, &target, &json!({ "groups": groups()? })).await?;
+        let rules = json!({ "groups": groups()? });
+        let prometheus = Prometheus::start(&ns.cluster, &[("a", &operator)], &rules).await?;
         prometheus.wait_data("certwright_leader == 1", SOON).await?;
         ns.apply(&issuer(&pebble.directory_url, &pebble.ca_pem, "")).await?;
         ns.apply(&certificate("www", &["www.example.com"], "")).await?;
@@ -240,11 +216,6 @@ fn labels(series: &str) -> String {
     labels.retain(|label| !label.is_empty() && !label.starts_with("pod="));
     labels.sort_unstable();
     format!("{name}{{{}}}", labels.join(","))
-}
-
-/// The texts of the links in a cell of a table.
-fn linked(cell: &str) -> impl Iterator<Item = &str> {
-    cell.split('[').skip(1).filter_map(|rest| rest.split_once("](")).map(|(text, _)| text)
 }
 
 /// The queries that docs/on-call.md puts on a wall.

@@ -1,5 +1,4 @@
 //! Whether servers show the certificate in the Secret, as the operator and the command line see it.
-#![allow(clippy::disallowed_methods, reason = "these are the tests' own connections")]
 
 use std::fs;
 use std::path::Path;
@@ -9,17 +8,13 @@ use std::time::Duration;
 use crate::common::faults::{event, steady};
 use crate::common::http01::host;
 use crate::common::program::{alone, certwright, kubeconfig_of, run};
-use crate::common::{
-    SOON, Tls, base64, certificate, condition, issued, issuer, revision, stays_as_it_is, tls,
-};
+use crate::common::site::serve;
+use crate::common::{SOON, base64, certificate, condition, issued, issuer, revision, stays_as_it_is, tls};
 use anyhow::{Context, Result, ensure};
-use certwright_cluster::process::Process;
-use certwright_cluster::{Operator, TestNamespace, packages};
+use certwright_cluster::{Operator, TestNamespace};
 use k8s_openapi::api::apps::v1::Deployment;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-use tokio::process::Command;
 
 /// Addresses of servers.
 const SITE: &str = "127.80.5.1";
@@ -27,7 +22,6 @@ const OTHER: &str = "127.80.5.2";
 const NOBODY: &str = "127.80.5.3";
 /// A hundredth of this after an issuance, and again if it is not served, the operator looks.
 const INTERVAL: &str = "18s";
-const START_LIMIT: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn an_old_certificate_is_told_until_the_server_reads_the_secret_again() -> Result<()> {
@@ -225,25 +219,4 @@ async fn shows(operator: &Operator, ns: &TestNamespace, certificate: &str, value
     let metrics = operator.metrics().await?;
     ensure!(metrics.contains(&line), "{line} is not in {metrics}");
     Ok(())
-}
-
-/// An HAProxy on port 443 of `address`, which reads its certificate when it starts.
-async fn serve(ns: &TestNamespace, address: &str, stored: &Tls) -> Result<Process> {
-    let directory = ns.cluster.description.state.join(format!("served-{}-{address}", ns.name));
-    fs::create_dir_all(&directory)?;
-    let (pem, file) = (directory.join("site.pem"), directory.join("haproxy.cfg"));
-    fs::write(&pem, format!("{}{}", stored.chain.pem(), stored.key_pem))?;
-    let configuration = format!(
-        "defaults\n  mode http\n  timeout client 5s\n  timeout connect 5s\n  timeout server 5s\n\
-         frontend site\n  bind {address}:443 ssl crt {}\n  http-request return status 200\n",
-        pem.display()
-    );
-    fs::write(&file, configuration)?;
-    let program = packages::find("haproxy").context("haproxy is missing. Run `make tools`")?;
-    let mut command = Command::new(program);
-    command.arg("-db").arg("-f").arg(&file);
-    let logs = ns.cluster.description.state.join("logs");
-    let mut process = Process::start(&format!("served-{}-{address}", ns.name), command, &logs)?;
-    process.wait_ready(START_LIMIT, || async { TcpStream::connect((address, 443)).await.is_ok() }).await?;
-    Ok(process)
 }

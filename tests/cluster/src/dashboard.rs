@@ -40,8 +40,8 @@ pub async fn run(state: &Path, wanted: &Wanted) -> Result<i32> {
     let ca = Proxy::start(&cluster, &pebble.address).await?;
     let namespace = TestNamespace::named(cluster, "shop").await?;
     let operator = Operator::builder(&namespace).argument("--backoff-first", "5s").start().await?;
-    let target = operator.metrics_url.trim_start_matches("http://").to_owned();
-    let prometheus = Prometheus::start(&namespace.cluster, &target, &json!({ "groups": [] })).await?;
+    let operators = [("certwright", &operator)];
+    let prometheus = Prometheus::start(&namespace.cluster, &operators, &json!({ "groups": [] })).await?;
 
     namespace.apply(&issuer(&ca.url, &pebble.ca_pem)).await?;
     let mut count = 0;

@@ -1,4 +1,4 @@
-//! Prometheus, which scrapes an operator.
+//! Prometheus, which scrapes operators.
 
 use std::fs;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::{ADDRESS, Cluster, ports, process::Process};
+use crate::{ADDRESS, Cluster, Operator, ports, process::Process};
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
@@ -22,20 +22,22 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes `target` (`host:port`) each second as the pod `a`, and evaluates `rules`, a file's content.
-    pub async fn start(cluster: &Cluster, target: &str, rules: &Value) -> Result<Self> {
+    /// Starts one that scrapes each operator every second, as the job and the pod of that name, and evaluates `rules`, a file's
+    /// content.
+    pub async fn start(cluster: &Cluster, operators: &[(&str, &Operator)], rules: &Value) -> Result<Self> {
         let state = &cluster.description.state;
         let name = format!("prometheus-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let directory = state.join(&name);
         fs::create_dir_all(&directory)?;
         let file = |name: &str| directory.join(name).display().to_string();
+        let scrapes = operators.iter().map(|(name, operator)| {
+            let target = operator.metrics_url.trim_start_matches("http://");
+            json!({ "job_name": name, "static_configs": [{ "targets": [target], "labels": { "pod": name } }] })
+        });
         let config = json!({
             "global": { "scrape_interval": "1s", "evaluation_interval": "1s" },
             "rule_files": [file("rules.json")],
-            "scrape_configs": [{
-                "job_name": "certwright",
-                "static_configs": [{ "targets": [target], "labels": { "pod": "a" } }],
-            }],
+            "scrape_configs": scrapes.collect::<Vec<_>>(),
         });
         fs::write(file("rules.json"), rules.to_string())?;
         fs::write(file("prometheus.json"), config.to_string())?;
@@ -74,15 +76,28 @@ impl Prometheus {
 
     /// Waits until a query has a sample that is a number.
     pub async fn wait_data(&self, query: &str, limit: Duration) -> Result<()> {
-        let is_number = |sample: &Value| sample["value"][1].as_str().is_some_and(|value| value != "NaN");
+        self.wait_sample(query, &[], limit).await
+    }
+
+    /// Waits until a query has a sample with these labels that is a number. A label that is empty is one that it lacks.
+    pub async fn wait_sample(&self, query: &str, labels: &[(&str, &str)], limit: Duration) -> Result<()> {
+        let wanted = |sample: &Value| {
+            let is_number = sample["value"][1].as_str().is_some_and(|value| value != "NaN");
+            let of = |label: &str| sample["metric"][label].as_str().unwrap_or_default();
+            is_number && labels.iter().all(|(label, value)| of(label) == *value)
+        };
+        let mut last = Vec::new();
         let has_data = async {
-            while !self.query(query).await?.iter().any(is_number) {
+            while !last.iter().any(wanted) {
                 tokio::time::sleep(Duration::from_millis(200)).await;
+                last = self.query(query).await?;
             }
             Ok(())
         };
         let waited = tokio::time::timeout(limit, has_data).await;
-        waited.with_context(|| format!("no data for {query}\n{}", self.process.log_tail(5)))?
+        waited.with_context(|| {
+            format!("no data with {labels:?} for {query}, but {last:?}\n{}", self.process.log_tail(5))
+        })?
     }
 
     /// The rules and their states.
