@@ -33,7 +33,7 @@ target-arm64 := aarch64-unknown-linux-gnu
 compiler-amd64 := x86_64-linux-gnu-gcc
 compiler-arm64 := aarch64-linux-gnu-gcc
 # What the images are made from. tests/it/image.rs reads this line, too.
-IMAGE_INPUTS := Cargo.lock Cargo.toml LICENSE Makefile crates deploy/base/rbac.yaml deploy/certificate-signing-requests/rbac.yaml docs/troubleshooting.md image src webhooks
+IMAGE_INPUTS := Cargo.lock Cargo.toml LICENSE Makefile crates deploy/base/rbac.yaml deploy/certificate-signing-requests/rbac.yaml docs/troubleshooting-*.md image src webhooks
 VERSION := $(shell sed -n '/^version = /{ s/.*"\(.*\)"/\1/p; q }' Cargo.toml)
 IMAGES := $(TARGET)/image
 
@@ -292,7 +292,7 @@ crds: need-cargo ## Write crds/ anew from crates/api
 		'match($$0, /  name: [a-z]+/) { printf "%s", $$0 > ("crds/" substr($$0, RSTART + 8, RLENGTH - 8) ".yaml") }'
 
 .PHONY: reference
-reference: need-cargo ## Write docs/api-reference.md, the remedies in docs/troubleshooting.md, docs/cert-manager-fields.md and docs/dns-providers.md anew
+reference: need-cargo ## Write docs/api-reference.md, the tables of docs/troubleshooting.md and docs/troubleshooting-ca.md, docs/cert-manager-fields.md and docs/dns-providers.md anew
 	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test it -- reference:: migrate_fields::the_documentation
 	CERTWRIGHT_WRITE_DOCS=1 $(CARGO) test $(BUILD) --test documentation
 

@@ -44,7 +44,7 @@ pub enum Command {
     Revoke(Revoke),
     /// Roll over the account key of an issuer now.
     Rollover(Rollover),
-    /// Bind the account of an issuer anew, with a new key.
+    /// Bind the account of an issuer again, with a new key.
     Rebind(Rebind),
     /// Deactivate an account of an issuer, permanently.
     Deactivate(Deactivate),

@@ -15,7 +15,7 @@ pub struct Explain {
 }
 
 impl Explain {
-    /// Prints the entry of the troubleshooting page.
+    /// Prints the entry of a page on troubleshooting.
     ///
     /// # Errors
     /// [`Error::NoSuchReason`]

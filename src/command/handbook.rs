@@ -1,5 +1,5 @@
-//! The entries of `docs/troubleshooting.md`, one for each reason. The page is part of the binary, so there is a single source. What
-//! to do about a CA's code is part of the table of codes, from which the page has it.
+//! The pages `docs/troubleshooting-*.md`, which have an entry for each reason. They are part of the binary, so there is a single
+//! source. What to do about a CA's code is part of the table of codes, from which the pages have it.
 
 use std::collections::BTreeMap;
 
@@ -7,12 +7,27 @@ use super::output::{BOLD, styled, wrapped};
 use certwright_acme::CODES;
 use certwright_core::remedy;
 
-const PAGE: &str = include_str!("../../docs/troubleshooting.md");
-const OF_CAS: &str = "What a CA says";
-const OF_ANNOTATIONS: &str = "Ingresses and Gateways";
-const OF_SIGNING_REQUESTS: &str = "CertificateSigningRequests";
+macro_rules! page {
+    ($of:expr, $name:literal) => {
+        ($of, $name, include_str!(concat!("../../docs/", $name)))
+    };
+}
 
-/// A heading of the page.
+/// The pages with entries, in the order of the book: what their reasons are reasons of, the file, and its text.
+const PAGES: [(&str, &str, &str); 7] = [
+    page!(OF_ISSUERS, "troubleshooting-issuers.md"),
+    page!(OF_CERTIFICATES, "troubleshooting-orders.md"),
+    page!(OF_CERTIFICATES, "troubleshooting-challenges.md"),
+    page!(OF_CERTIFICATES, "troubleshooting-secrets.md"),
+    page!(OF_CERTIFICATES, "troubleshooting-revocation.md"),
+    page!("Ingresses and Gateways", "troubleshooting-annotations.md"),
+    page!("CertificateSigningRequests", "troubleshooting-signing-requests.md"),
+];
+const PAGE_OF_CODES: (&str, &str, &str) = page!("What a CA says", "troubleshooting-ca.md");
+const OF_ISSUERS: &str = "Issuers and ClusterIssuers";
+const OF_CERTIFICATES: &str = "Certificates";
+
+/// Whose reasons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Chapter {
     /// Reasons of issuers.
@@ -22,56 +37,55 @@ pub enum Chapter {
 }
 
 impl Chapter {
-    fn heading(self) -> &'static str {
+    fn of(self) -> &'static str {
         match self {
-            Self::Issuers => "Issuers and ClusterIssuers",
-            Self::Certificates => "Certificates",
+            Self::Issuers => OF_ISSUERS,
+            Self::Certificates => OF_CERTIFICATES,
         }
     }
 }
 
-/// What the page says about a reason.
+/// What a page says about a reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// The reason.
     pub reason: &'static str,
-    /// The heading above it, which says what it is a reason of.
+    /// What it is a reason of.
     pub of: &'static str,
+    /// The page in `docs`.
+    pub page: &'static str,
     /// What it means and what to do, in Markdown.
     pub text: String,
 }
 
-/// All entries, in the order of the page.
+/// All entries: those of CAs' codes, then those of the pages in their order.
 pub fn entries() -> Vec<Entry> {
-    let mut entries = codes();
-    let certificates = Chapter::Certificates.heading();
-    for of in [Chapter::Issuers.heading(), certificates, OF_ANNOTATIONS, OF_SIGNING_REQUESTS] {
-        let sections = section(of).split("\n### ").skip(1);
-        entries.extend(sections.filter_map(|entry| {
+    let of_pages = PAGES.iter().flat_map(|&(of, page, text)| {
+        text.split("\n### ").skip(1).filter_map(move |entry| {
             let (heading, text) = entry.split_once('\n')?;
-            Some(Entry { reason: heading.trim_matches('`'), of, text: text.trim().to_owned() })
-        }));
-    }
-    entries
+            let text = text.split("\n## ").next().unwrap_or_default();
+            Some(Entry { reason: heading.trim_matches('`'), of, page, text: text.trim().to_owned() })
+        })
+    });
+    codes().into_iter().chain(of_pages).collect()
 }
 
 /// The entry of a reason of an issuer or a Certificate, with what to do. For a CA's code, what happens next follows.
 pub fn entry(chapter: Chapter, reason: &str) -> Option<Entry> {
-    let of =
-        |heading: &str| entries().into_iter().find(|entry| entry.of == heading && entry.reason == reason);
-    of(chapter.heading()).or_else(|| of(OF_CAS))
+    let of = |kind: &str| entries().into_iter().find(|entry| entry.of == kind && entry.reason == reason);
+    of(chapter.of()).or_else(|| of(PAGE_OF_CODES.0))
 }
 
 /// What to do about each reason of an issuer or a Certificate, and each code of a CA: the first paragraph of its entry, as text.
 pub fn remedies(chapter: Chapter) -> BTreeMap<&'static str, String> {
     let entries = entries();
-    let of = |heading: &'static str| entries.iter().filter(move |entry| entry.of == heading);
+    let of = |kind: &'static str| entries.iter().filter(move |entry| entry.of == kind);
     let first = |entry: &Entry| {
         let paragraph = entry.text.split("\n\n").next().unwrap_or_default();
         let words = unlinked(paragraph).replace("**", "");
         words.split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    of(OF_CAS).chain(of(chapter.heading())).map(|entry| (entry.reason, first(entry))).collect()
+    of(PAGE_OF_CODES.0).chain(of(chapter.of())).map(|entry| (entry.reason, first(entry))).collect()
 }
 
 /// The entries of a reason, or of a code in the form in which a CA sends it. Ignores case.
@@ -80,32 +94,32 @@ pub fn look_up(reason: &str) -> Vec<Entry> {
     entries().into_iter().filter(|entry| entry.reason.eq_ignore_ascii_case(reason)).collect()
 }
 
-/// One entry for each code of a CA: what to do, and what happens next, from the first table below "What a CA says".
+/// One entry for each code of a CA: what to do, and what happens next, from the first table of the page.
 fn codes() -> Vec<Entry> {
-    let table = section(OF_CAS).split("\n### ").next().unwrap_or_default();
+    let (of, page, text) = PAGE_OF_CODES;
+    let table = text.split("\n## ").next().unwrap_or_default();
     let rows = table.lines().filter_map(|row| row.strip_prefix("| `")?.strip_suffix(" |")?.split_once(" | "));
     let of_row = |(codes, text): (&'static str, &'static str)| {
         codes.split(", ").map(move |code| {
             let reason = code.trim_matches('`');
             let known = CODES.iter().find(|known| known.name == reason);
             let to_do = known.map(remedy::explained).unwrap_or_default();
-            Entry { reason, of: OF_CAS, text: format!("{to_do}\n\n{text}") }
+            Entry { reason, of, page, text: format!("{to_do}\n\n{text}") }
         })
     };
     rows.flat_map(of_row).collect()
 }
 
-fn section(heading: &str) -> &'static str {
-    let after = PAGE.split("\n## ").find(|section| section.lines().next() == Some(heading));
-    after.unwrap_or_default()
-}
-
-/// Markdown as text for a terminal: paragraphs and items are wrapped and indented by `indent` spaces, tables become lists, and
-/// links become their text and the page that they lead to.
+/// Markdown as text for a terminal: paragraphs and items are wrapped and indented by `indent` spaces, tables become lists without
+/// their heads, and links become their text and the page that they lead to.
 pub fn plain(markdown: &str, indent: usize) -> String {
     let mut blocks: Vec<String> = Vec::new();
     for line in markdown.lines() {
         let row = line.strip_prefix("| ").and_then(|row| row.strip_suffix(" |"));
+        if row.is_some_and(|row| row.starts_with("---")) {
+            blocks.pop();
+            continue;
+        }
         let begins = line.starts_with("- ") || row.is_some() || line.is_empty();
         let text =
             row.map_or_else(|| line.trim().to_owned(), |row| format!("- {}", row.replacen(" | ", ": ", 1)));
@@ -114,9 +128,8 @@ pub fn plain(markdown: &str, indent: usize) -> String {
             _ => blocks.push(text),
         }
     }
-    let is_rule = |block: &String| block.starts_with("- ---") || block.starts_with("- the sentence says");
     let space = " ".repeat(indent);
-    let shown = blocks.iter().filter(|block| !is_rule(block)).map(|block| match block.strip_prefix("- ") {
+    let shown = blocks.iter().map(|block| match block.strip_prefix("- ") {
         _ if block.is_empty() => String::new(),
         Some(item) => format!("{space}- {}", bold(&wrapped(&unlinked(item), indent + 2))),
         None => format!("{space}{}", bold(&wrapped(&unlinked(block), indent))),
@@ -209,7 +222,7 @@ mod tests {
 
     #[test]
     fn markdown_becomes_text_for_a_terminal() {
-        let markdown = "One **bold** [link](http01.md#top)\nand [here](#x).\n\n| the sentence says | what to do |\n| --- | --- |\n| `a` | Do a. |\n\n- item\n  goes on";
+        let markdown = "One **bold** [link](http01.md#top)\nand [here](#x).\n\n| if | then |\n| --- | --- |\n| `a` | Do a. |\n\n- item\n  goes on";
         let text = anstream::adapter::strip_str(&plain(markdown, 2)).to_string();
         assert_eq!(text, "  One bold link (docs/http01.md) and here.\n\n  - `a`: Do a.\n\n  - item goes on");
     }

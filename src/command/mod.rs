@@ -26,7 +26,7 @@ mod error;
 mod exit;
 mod explain;
 mod failures;
-mod handbook;
+pub mod handbook;
 mod inspect;
 mod issuer_request;
 mod kind;

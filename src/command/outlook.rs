@@ -139,7 +139,7 @@ where
     Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, next }
 }
 
-/// When the operator continues. `docs/troubleshooting.md` explains the same in detail.
+/// When the operator continues. `docs/troubleshooting-*.md` explain the same in detail.
 fn looks_again(awaited: &str) -> &'static str {
     match awaited {
         reason::ISSUER_NOT_FOUND => "continues as soon as the issuer exists",

@@ -1,5 +1,5 @@
 //! Every known error code of a CA, in every place where CAs send it: the code is the reason, the message quotes the CA verbatim,
-//! and the code determines what happens next. The expectations are the same as those in docs/troubleshooting.md.
+//! and the code determines what happens next. The expectations are the same as those in docs/troubleshooting-ca.md.
 
 mod retry;
 

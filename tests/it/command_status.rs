@@ -66,7 +66,7 @@ async fn one_that_waits_says_for_what_with_its_challenges_and_what_to_do() -> Re
             "Next          checks again at least every ten seconds, and tells the CA to validate if the self-check takes \
              too long"
                 .to_owned(),
-            what_to_do("Certificates", "WaitingForSelfCheck")?,
+            what_to_do("challenges", "WaitingForSelfCheck")?,
             String::new(),
             format!("Names         {name}"),
             format!("Issuer        Issuer {}/ca: ready", ns.name),
@@ -144,7 +144,7 @@ async fn an_issuer_with_a_broken_mac_key_is_told_by_itself_and_by_its_certificat
 
         let written = ns.api::<Secret>().get("eab").await?.metadata.creation_timestamp.context("no time")?.0;
         let ran = certwright(ns, &["status", "issuer", "ca"]).await?.ended(3)?;
-        let what_to_do = what_to_do("Issuers and ClusterIssuers", "InvalidMACKey")?;
+        let what_to_do = what_to_do("issuers", "InvalidMACKey")?;
         let expected = [
             format!("Issuer {}/ca is not ready, since {} (… ago)", ns.name, since(&ca, "Ready")?),
             String::new(),
@@ -169,7 +169,7 @@ async fn an_issuer_with_a_broken_mac_key_is_told_by_itself_and_by_its_certificat
                 since(&web, "Issuing")?
             ),
             "Next          continues as soon as the issuer is ready".to_owned(),
-            self::what_to_do("Certificates", "IssuerNotReady")?,
+            self::what_to_do("orders", "IssuerNotReady")?,
             "Its issuer    checks again at least once a minute".to_owned(),
             what_to_do,
             String::new(),
@@ -245,11 +245,10 @@ fn without_lengths(line: &str) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-/// What the output says for a reason: the first paragraph of its section in docs/troubleshooting.md, and where to read the rest.
-fn what_to_do(chapter: &str, reason: &str) -> Result<String> {
-    let page = Page::read("docs/troubleshooting.md")?;
-    let (_, chapter) = page.text.split_once(&format!("\n## {chapter}\n")).context("no such chapter")?;
-    let (_, entry) = chapter.split_once(&format!("\n### `{reason}`\n\n")).context("no such entry")?;
+/// What the output says for a reason: the first paragraph of its section in docs/troubleshooting-*.md, and where to read the rest.
+fn what_to_do(page: &str, reason: &str) -> Result<String> {
+    let page = Page::read(format!("docs/troubleshooting-{page}.md"))?;
+    let (_, entry) = page.text.split_once(&format!("\n### `{reason}`\n\n")).context("no such entry")?;
     let entry = entry.split("\n#").next().unwrap_or_default().trim();
     let (first, rest) = entry.split_once("\n\n").unwrap_or((entry, ""));
     let first = first.split_whitespace().collect::<Vec<_>>().join(" ");

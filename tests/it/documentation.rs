@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use certwright::cli::Cli;
+use certwright::command::handbook;
 use certwright::runtime::metrics::{
     ApiVerb, CertificateFacts, Metrics, Part, PerCertificate, ReconcileOutcome, RevocationOutcome, Served,
     Waiting,
@@ -59,17 +60,17 @@ fn every_annotation_is_in_the_table_with_what_it_does() -> Result<()> {
 
 #[test]
 fn every_code_of_a_ca_has_a_row_that_says_what_happens_next() -> Result<()> {
-    let text = read("troubleshooting.md")?;
+    let text = read("troubleshooting-ca.md")?;
     let rows = rows_of_codes(&text)?;
     let documented = rows.concat().into_iter().map(code).collect();
     let reasons = CODES.iter().map(|known| code(known.name)).collect();
-    assert_same(&reasons, &documented, "docs/troubleshooting.md, What a CA says");
+    assert_same(&reasons, &documented, "docs/troubleshooting-ca.md");
     Ok(())
 }
 
 #[test]
 fn the_codes_of_a_row_mean_the_same() -> Result<()> {
-    let text = read("troubleshooting.md")?;
+    let text = read("troubleshooting-ca.md")?;
     for row in rows_of_codes(&text)? {
         let class = |reason: &&str| CODES.iter().find(|known| known.name == *reason).map(|known| known.class);
         let classes: Vec<_> = row.iter().map(class).collect();
@@ -80,9 +81,8 @@ fn the_codes_of_a_row_mean_the_same() -> Result<()> {
 
 /// The reasons of each row in the table of codes.
 fn rows_of_codes(text: &str) -> Result<Vec<Vec<&str>>> {
-    let (_, section) = text.split_once("\n## What a CA says\n").context("no heading")?;
-    let rows =
-        section.split("\n## ").next().unwrap_or_default().split("\n### ").next().unwrap_or_default().lines();
+    let (table, _) = text.split_once("\n## What to do about a code\n").context("no heading")?;
+    let rows = table.lines();
     let cells = rows.filter_map(|row| row.strip_prefix("| `")?.split_once(" | "));
     Ok(cells
         .map(|(reasons, _)| reasons.split(", ").map(|reason| reason.trim_matches('`')).collect())
@@ -147,17 +147,15 @@ fn no_metric_is_registered_and_forgotten_here() -> Result<()> {
     Ok(())
 }
 
-/// The sections of `docs/troubleshooting.md` under the heading `section` must be those of `reasons`.
-fn assert_entries(section: &str, reasons: &[&str]) -> Result<()> {
-    let text = read("troubleshooting.md")?;
-    let heading = format!("\n## {section}\n");
-    let (_, section_on) = text.split_once(&heading).with_context(|| format!("no heading {heading:?}"))?;
-    let section = section_on.split("\n## ").next().unwrap_or_default();
-    let entries: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("### ")).collect();
-    let documented: BTreeSet<String> = entries.iter().map(|&entry| entry.to_owned()).collect();
+/// The entries of the pages `docs/troubleshooting-*.md` about these objects must be those of `reasons`.
+fn assert_entries(of: &str, reasons: &[&str]) -> Result<()> {
+    let entries = handbook::entries();
+    let entries: Vec<&str> =
+        entries.iter().filter(|entry| entry.of == of).map(|entry| entry.reason).collect();
+    let documented: BTreeSet<String> = entries.iter().map(|&entry| code(entry)).collect();
     assert_eq!(entries.len(), documented.len(), "each reason has one entry: {entries:?}");
     let reasons = reasons.iter().map(|reason| code(reason)).collect();
-    assert_same(&reasons, &documented, &format!("docs/troubleshooting.md,{}", heading.trim_end()));
+    assert_same(&reasons, &documented, &format!("docs/troubleshooting-*.md, {of}"));
     Ok(())
 }
 

@@ -59,7 +59,7 @@ async fn the_tutorial_leads_to_a_certificate_as_it_is_written() -> Result<()> {
         let pebble = Pebble::builder().start(&ns.cluster).await?;
         let _operator = Operator::builder(ns).start().await?;
         let ca = format!("{}\n    caBundle: {}", pebble.directory_url, base64(&pebble.ca_pem));
-        for block in Page::read("docs/first-certificate.md")?.blocks() {
+        for block in Page::read("docs/lets-encrypt.md")?.blocks() {
             if block.mark == "yaml" {
                 let yaml = block.code.replace("https://acme-staging-v02.api.letsencrypt.org/directory", &ca);
                 ns.apply(&yaml.replace("ingressClassName: nginx", "ingressClassName: router")).await?;

@@ -187,7 +187,7 @@ fn table(lives: &[(&str, Features)]) -> Result<String> {
 fn check_docs(table: &str) -> Result<()> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/ca-features.md");
     let text = std::fs::read_to_string(&path)?;
-    let (begin, end) = ("<!-- made by tests/lifecycle.rs -->\n", "<!-- end -->\n");
+    let (begin, end) = ("<!-- made by tests/it/lifecycle.rs -->\n", "<!-- end -->\n");
     let (before, rest) = text.split_once(begin).context("no beginning of the table")?;
     let (written, after) = rest.split_once(end).context("no end of the table")?;
     if std::env::var_os("CERTWRIGHT_WRITE_DOCS").is_some() {

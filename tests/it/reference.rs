@@ -1,11 +1,14 @@
-//! `docs/api-reference.md` is generated from the CustomResourceDefinitions, and a table of `docs/troubleshooting.md` from the codes
-//! of CAs. `make reference` regenerates both.
+//! `docs/api-reference.md` is generated from the CustomResourceDefinitions, a table of `docs/troubleshooting-ca.md` from the codes of
+//! CAs, and the list of reasons in `docs/troubleshooting.md` from the pages that have an entry for each. `make reference` regenerates
+//! all of them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 
 use crate::common::helm::{compare, root};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use certwright::command::handbook::{self, Entry};
 use certwright_acme::{CODES, Code};
 use certwright_core::remedy;
 use serde_json::{Map, Value};
@@ -14,8 +17,8 @@ const PAGE: &str = "docs/api-reference.md";
 const INTRODUCTION: &str = "# API reference
 
 Every field of `certwright.dev/v1alpha1`, from the CustomResourceDefinitions. `kubectl explain certificate.spec` and
-`kubectl explain issuer.spec.acme` say the same in a terminal. [Issuers](issuers.md) and [Certificates](certificates.md) tell
-what the fields are for. A rule is checked by the API server, which refuses what breaks it with the words given here.
+`kubectl explain issuer.spec.acme` say the same in a terminal. [Issuers](issuers.md) and [Certificates](certificates.md) explain
+how to use the fields. The API server checks each rule, and rejects an object that breaks it with the message given here.
 
 This page is made by `make reference`; edit the comments in `crates/api` instead.
 ";
@@ -40,14 +43,36 @@ fn the_reference_has_every_field_as_the_crds_have_it() -> Result<()> {
 
 #[test]
 fn troubleshooting_says_what_to_do_about_each_code() -> Result<()> {
-    let file = root().join("docs/troubleshooting.md");
+    let file = root().join("docs/troubleshooting-ca.md");
     let page = fs::read_to_string(&file)?;
     let head = "\n| reason | what to do |\n| --- | --- |\n";
     let (before, rest) = page.split_once(head).context("no table")?;
-    let (_, after) = rest.split_once("\n\n").context("the table has no end")?;
+    ensure!(!rest.contains("\n\n"), "the table is not the last thing on the page");
     let row = |code: &Code| format!("| `{}` | {} |", code.name, remedy::explained(code));
     let rows: Vec<String> = CODES.iter().map(row).collect();
-    compare(&file, &format!("{before}{head}{}\n\n{after}", rows.join("\n")), "make reference")
+    compare(&file, &format!("{before}{head}{}\n", rows.join("\n")), "make reference")
+}
+
+#[test]
+fn troubleshooting_leads_to_the_entry_of_each_reason() -> Result<()> {
+    let mut reasons: BTreeMap<&str, Vec<Entry>> = BTreeMap::new();
+    for entry in handbook::entries().into_iter().filter(|entry| !entry.page.ends_with("-ca.md")) {
+        reasons.entry(entry.reason).or_default().push(entry);
+    }
+    let rows = reasons.iter().map(|(reason, entries)| {
+        // As when all entries were on this page, so that old links still work.
+        let anchor = reason.to_lowercase();
+        let number = |count: usize| if count == 0 { String::new() } else { format!("-{count}") };
+        let anchors = (0..entries.len()).map(|count| format!("<a id=\"{anchor}{}\"></a>", number(count)));
+        let links = entries.iter().map(|entry| format!("[{}]({}#{anchor})", entry.of, entry.page));
+        format!("| {}`{reason}` | {} |", anchors.collect::<String>(), links.collect::<Vec<_>>().join(", "))
+    });
+    let file = root().join("docs/troubleshooting.md");
+    let page = fs::read_to_string(&file)?;
+    let head = "\n| reason | of |\n| --- | --- |\n";
+    let (before, _) = page.split_once(head).context("no table")?;
+    let rows: Vec<String> = rows.collect();
+    compare(&file, &format!("{before}{head}{}\n", rows.join("\n")), "make reference")
 }
 
 /// A kind: its spec and its status, field by field.
