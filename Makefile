@@ -144,6 +144,14 @@ drawings: ## Draw docs/images anew, from docs/drawings
 		chmod 644 $$drawing; \
 	done
 
+# Each of them fills a cluster of its own.
+.PHONY: pictures
+pictures: tools ## Take the pictures of the command line and of `certwright ui` in docs/images anew
+	$(CARGO) test $(BUILD) --no-run
+	for test in ui::pictures command_pictures; do \
+		CERTWRIGHT_WRITE_DOCS=1 $(CLUSTER) exec -- $(CARGO) test --offline $(BUILD) --test it -- $$test:: || exit 1; \
+	done
+
 .PHONY: packages
 packages: need-cargo ## Install the packages of Debian that the tests need; INSTALL=0 only names them
 	$(CARGO) build --quiet $(BUILD) --bin programs

@@ -7,13 +7,13 @@ mod issuers;
 mod names;
 mod rights;
 mod second;
-mod served;
+pub(super) mod served;
 mod shards;
 
 use clap::{Args, Subcommand};
 use kube::api::ListParams;
 
-use super::output::{BAD, GOOD, SO_SO, plain, styled, tell, wrapped};
+use super::output::{BAD, GOOD, SO_SO, fit_terminal, plain, styled, tell, wrapped};
 use super::{ClusterArgs, EgressArgs, Error, Exit, print};
 use certwright_egress::Egress;
 use certwright_solver::dns01::NameServer;
@@ -83,6 +83,10 @@ impl Finding {
     fn fail(words: impl Into<String>, advice: impl Into<String>) -> Self {
         Self { level: Level::Fail, words: words.into(), advice: advice.into() }
     }
+
+    pub(super) fn is_failure(&self) -> bool {
+        self.level == Level::Fail
+    }
 }
 
 impl Check {
@@ -91,6 +95,7 @@ impl Check {
     /// # Errors
     /// [`Error`], if there is no cluster to check.
     pub async fn execute(self) -> Result<Exit, Error> {
+        fit_terminal();
         if let Some(Only::Served(served)) = self.only {
             return served.execute().await;
         }
@@ -193,7 +198,8 @@ impl Report {
     }
 }
 
-fn rendered(finding: &Finding) -> String {
+/// A finding in lines for a person.
+pub(super) fn rendered(finding: &Finding) -> String {
     const INDENT: usize = 8;
     let mark = match finding.level {
         Level::Ok => styled(GOOD, "ok  "),

@@ -150,10 +150,7 @@ impl Cluster {
             Some(namespace) => Api::namespaced(self.client.clone(), namespace),
             None => Api::all(self.client.clone()),
         };
-        let found = api.list(parameters).await.map_err(|error| match &error {
-            kube::Error::Api(status) if status.code == 404 => Error::NotInstalled(kinds.to_owned()),
-            _ => Error::api(format!("list {kinds}"), &error),
-        })?;
+        let found = api.list(parameters).await.map_err(|error| Error::list(kinds, &error))?;
         Ok(found.items)
     }
 

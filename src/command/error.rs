@@ -62,6 +62,9 @@ pub enum Error {
     /// The migration from cert-manager failed.
     #[error(transparent)]
     Migrate(#[from] MigrateError),
+    /// Nobody reads the output any more, as after `| head`.
+    #[error("nobody reads the output")]
+    Closed,
     /// Objects cannot be written as JSON.
     #[error("cannot write the objects as JSON")]
     Json(#[source] serde_json::Error),
@@ -93,6 +96,14 @@ impl Error {
             }
             kube::Error::Api(status) if status.code == 404 => Self::NotInstalled(object.to_owned()),
             _ => Self::api(format!("{doing} {object}"), error),
+        }
+    }
+
+    /// A failed list of all objects of a kind.
+    pub fn list(kinds: &str, error: &kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) if status.code == 404 => Self::NotInstalled(kinds.to_owned()),
+            _ => Self::api(format!("list {kinds}"), error),
         }
     }
 

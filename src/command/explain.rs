@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::handbook::{self, Entry};
-use super::output::{BOLD, styled};
+use super::output::{BOLD, fit_terminal, styled};
 use super::{Error, Exit, print};
 
 /// What to explain.
@@ -20,6 +20,7 @@ impl Explain {
     /// # Errors
     /// [`Error::NoSuchReason`]
     pub fn execute(self) -> Result<Exit, Error> {
+        fit_terminal();
         let text = match &self.reason {
             None => list(&handbook::entries()),
             Some(reason) => {

@@ -11,8 +11,10 @@ use kube::Api;
 use self::revocation::{Revocation, look_up};
 use self::text::{Inspected, rendered};
 use self::users::users;
+use super::check::served;
 use super::failures::Failures;
 use super::outlook::named;
+use super::output::fit_terminal;
 use super::{Cluster, ClusterArgs, EgressArgs, Error, Exit, print};
 use certwright_api::{ANNOTATION_CERTIFICATE, Certificate, SECRET_KEY_TLS_CRT};
 use certwright_core::reading::Reading;
@@ -30,6 +32,9 @@ pub struct Inspect {
     /// Do not fetch the CA's revocation list.
     #[arg(long)]
     pub offline: bool,
+    /// Look also at what servers show under the names of the certificate, as `certwright check served` does.
+    #[arg(long, conflicts_with = "offline")]
+    pub served: bool,
     /// Where to connect to.
     #[command(flatten)]
     pub egress: EgressArgs,
@@ -45,6 +50,7 @@ impl Inspect {
     /// [`Error`], if one cannot be read. The others are shown.
     pub async fn execute(self) -> Result<Exit, Error> {
         let names = names(&self.secrets)?;
+        fit_terminal();
         let cluster = self.cluster.connect().await?;
         let (mut exit, mut failures, mut texts) = (Exit::Fine, Failures::default(), Vec::new());
         for name in &names {
@@ -82,6 +88,12 @@ impl Inspect {
             None => None,
         };
         let users = users(cluster, name).await;
+        let served = match &chain {
+            Some(Ok(chain)) if self.served => {
+                Some(served::of_secret(cluster, name, chain.leaf(), certificate.as_ref()).await)
+            }
+            _ => None,
+        };
         let inspected = Inspected {
             called: &called,
             secret: &secret,
@@ -89,6 +101,7 @@ impl Inspect {
             revocation: &revocation,
             certificate: certificate.as_ref(),
             users: &users,
+            served: served.as_deref(),
         };
         Ok(rendered(&inspected, now))
     }

@@ -35,6 +35,15 @@ impl Kind {
         }
     }
 
+    /// Several objects of the kind, in messages.
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::Certificate => "Certificates",
+            Self::Issuer => "Issuers",
+            Self::ClusterIssuer => "ClusterIssuers",
+        }
+    }
+
     /// The kind as it is written on the command line.
     pub fn singular(self) -> &'static str {
         match self {

@@ -147,15 +147,20 @@ impl List {
             && limit.is_none_or(|limit| expiry(certificate).is_some_and(|end| end <= limit))
     }
 
-    /// The Certificates to list, in order. Unless the user says otherwise, it is that of the API server, or those with the greatest
-    /// hurry come first.
+    /// The Certificates to list, in order.
     fn selected(&self, mut found: Vec<Certificate>, now: Timestamp) -> Vec<Certificate> {
         found.retain(|one| self.selects(one, now));
+        self.sort(&mut found, now);
+        found
+    }
+
+    /// Sorts Certificates. Unless the user says otherwise, their order is that of the API server, or those with the greatest hurry come
+    /// first.
+    fn sort(&self, found: &mut [Certificate], now: Timestamp) {
         let hurry = self.renewing || self.expiring.is_some();
         if let Some(column) = self.sort_by.or(hurry.then_some(Column::Expires)) {
             found.sort_by(|one, other| compared(column, one, other, now));
         }
-        found
     }
 
     fn nothing(&self, namespace: Option<&str>) -> String {

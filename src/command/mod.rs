@@ -44,6 +44,7 @@ mod request;
 mod retry;
 mod revoke;
 mod rollover;
+mod rows;
 mod run;
 mod shards;
 mod status;

@@ -21,8 +21,17 @@ pub struct Outlook {
     pub since: Option<Timestamp>,
     /// What the object waits for, or what failed; `None` if neither applies.
     pub trouble: Option<Trouble>,
+    /// What servers show instead of the certificate in the Secret, as far as that is checked.
+    pub unserved: Option<Trouble>,
     /// What happens next.
     pub next: NextAction,
+}
+
+impl Outlook {
+    /// What is wrong. A certificate that is missing is worse than one that is not served.
+    pub fn problem(&self) -> Option<&Trouble> {
+        self.trouble.as_ref().or(self.unserved.as_ref())
+    }
 }
 
 /// What an object waits for, or what failed.
@@ -97,7 +106,9 @@ pub fn of_certificate(certificate: &Certificate, now: Timestamp) -> Outlook {
         (None, Some(time)) if renews => NextAction::At("renews", time),
         (None, _) => NextAction::When("is not renewed: renewal.policy is Disabled".to_owned()),
     };
-    Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, next }
+    let unserved = condition(&status.conditions, CONDITION_SERVED).filter(|served| served.status == "False");
+    let unserved = unserved.map(|served| self::trouble(served, Some(since(served)), true));
+    Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, unserved, next }
 }
 
 /// What servers show of its certificate, as a cell; `None` if that is not checked.
@@ -136,7 +147,7 @@ where
         (_, Some(time)) => NextAction::At("rolls over the account key", time),
         _ => NextAction::When("nothing is due".to_owned()),
     };
-    Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, next }
+    Outlook { ready: known(ready, is_current), since: ready.map(since), trouble, unserved: None, next }
 }
 
 /// When the operator continues. `docs/troubleshooting-*.md` explain the same in detail.

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anstyle::{AnsiColor, Style};
 use clap::ValueEnum;
@@ -28,13 +29,39 @@ pub const DIM: Style = Style::new().dimmed();
 const RESET: &str = "\u{1b}[0m";
 
 /// The maximum length of a line of text.
-pub const WIDTH: usize = 100;
+static WIDTH: AtomicUsize = AtomicUsize::new(WIDEST);
+/// Longer lines are hard to read.
+const WIDEST: usize = 100;
+/// In shorter ones, there is no place for text beside its label.
+const NARROWEST: usize = 40;
+
+/// Makes lines of text fit the terminal, if there is one.
+pub fn fit_terminal() {
+    if io::stdout().is_terminal()
+        && let Ok((columns, _)) = crossterm::terminal::size()
+    {
+        fit(columns);
+    }
+}
+
+/// Makes lines of text fit this many columns.
+pub fn fit(columns: u16) {
+    WIDTH.store(usize::from(columns).clamp(NARROWEST, WIDEST), Ordering::Relaxed);
+}
 
 /// Prints `text` to standard output. Colors are printed only to a terminal, and not if `NO_COLOR` is set.
 ///
 /// # Errors
 /// [`Error::Output`], but not if the reader closed the pipe, as `head` does.
 pub fn print(text: &str) -> Result<(), Error> {
+    unless_closed(print_or_end(text))
+}
+
+/// Like [`print`], for commands that print until nobody reads any more.
+///
+/// # Errors
+/// [`Error::Output`], and [`Error::Closed`] if the reader closed the pipe.
+pub fn print_or_end(text: &str) -> Result<(), Error> {
     write(&mut anstream::stdout().lock(), text)
 }
 
@@ -43,7 +70,7 @@ pub fn print(text: &str) -> Result<(), Error> {
 /// # Errors
 /// [`Error::Output`]
 pub fn tell(text: &str) -> Result<(), Error> {
-    write(&mut anstream::stderr().lock(), text)
+    unless_closed(write(&mut anstream::stderr().lock(), text))
 }
 
 /// Prints objects as JSON or YAML. In JSON, all control characters are escaped. YAML is cleaned for a terminal, but written
@@ -52,8 +79,16 @@ pub fn tell(text: &str) -> Result<(), Error> {
 /// # Errors
 /// As [`print`].
 pub fn print_objects(text: &str) -> Result<(), Error> {
+    unless_closed(print_objects_or_end(text))
+}
+
+/// Like [`print_objects`], for commands that print until nobody reads any more.
+///
+/// # Errors
+/// As [`print_or_end`].
+pub fn print_objects_or_end(text: &str) -> Result<(), Error> {
     match io::stdout().is_terminal() {
-        true => print(text),
+        true => print_or_end(text),
         false => write_whole(&mut io::stdout().lock(), text),
     }
 }
@@ -155,10 +190,14 @@ pub fn harmless(text: &str) -> String {
 }
 
 fn write_whole(output: &mut impl Write, text: &str) -> Result<(), Error> {
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::Output(error)),
-        _ => Ok(()),
-    }
+    output.write_all(text.as_bytes()).and_then(|()| output.flush()).map_err(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::Closed,
+        _ => Error::Output(error),
+    })
+}
+
+fn unless_closed(printed: Result<(), Error>) -> Result<(), Error> {
+    printed.or_else(|error| if matches!(error, Error::Closed) { Ok(()) } else { Err(error) })
 }
 
 /// `text` in a style.
@@ -166,13 +205,14 @@ pub fn styled(style: Style, text: impl Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
-/// Wraps `text` at its spaces into lines of at most [`WIDTH`]. Each line after the first is indented by `indent` spaces; the
-/// caller indents the first.
+/// Wraps `text` at its spaces into lines that fit. Each line after the first is indented by `indent` spaces; the caller indents the
+/// first.
 pub fn wrapped(text: &str, indent: usize) -> String {
+    let width = WIDTH.load(Ordering::Relaxed);
     let mut lines = Vec::new();
     let mut line = String::new();
     for word in text.split_whitespace() {
-        if !line.is_empty() && indent + line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if !line.is_empty() && indent + line.chars().count() + 1 + word.chars().count() > width {
             lines.push(std::mem::take(&mut line));
         }
         if !line.is_empty() {
@@ -286,7 +326,7 @@ mod tests {
         let text = wrapped(&"word ".repeat(30), 10);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 2);
-        assert!(lines[0].len() + 10 <= WIDTH && lines[1].starts_with("          word"), "{text}");
+        assert!(lines[0].len() + 10 <= WIDEST && lines[1].starts_with("          word"), "{text}");
         let url = "x".repeat(150);
         assert_eq!(wrapped(&url, 4), url, "text without spaces is not broken");
     }

@@ -16,8 +16,10 @@ use super::chosen_issuer::IssuerApi;
 use super::failures::Failures;
 use super::handbook::{self, Chapter};
 use super::kind::Kind;
-use super::outlook::{self, Outlook};
-use super::output::{BAD, BOLD, DIM, Format, GOOD, SO_SO, away, moment, shown, styled, table, wrapped};
+use super::outlook::{self, Outlook, Trouble};
+use super::output::{
+    BAD, BOLD, DIM, Format, GOOD, SO_SO, away, fit_terminal, moment, shown, styled, table, wrapped,
+};
 use super::targets::{Target, Targets};
 use super::{Cluster, ClusterArgs, Error, Exit, print};
 use certwright_api::{AcmeIssuer, Certificate, ClusterIssuer, Issuer, IssuerKind};
@@ -58,6 +60,9 @@ impl Status {
     pub async fn execute(self) -> Result<Exit, Error> {
         let targets = self.targets.parse(&Kind::ALL)?;
         let cluster = self.cluster.connect().await?;
+        if self.output.is_none() {
+            fit_terminal();
+        }
         let (mut screens, mut failures) = (Vec::new(), Failures::default());
         for target in &targets {
             match screen(&cluster, target).await {
@@ -173,7 +178,7 @@ fn event_time(event: &Event) -> Option<Timestamp> {
 /// The first line.
 fn headline(called: &str, outlook: &Outlook, now: Timestamp) -> String {
     let word = match outlook.ready {
-        Some(true) if outlook.trouble.is_some() => styled(SO_SO, "ready"),
+        Some(true) if outlook.problem().is_some() => styled(SO_SO, "ready"),
         Some(true) => styled(GOOD, "ready"),
         Some(false) => styled(BAD, "not ready"),
         None => styled(SO_SO, "not processed yet"),
@@ -186,17 +191,24 @@ fn headline(called: &str, outlook: &Outlook, now: Timestamp) -> String {
 /// What the object waits for or what failed, what happens next, and what to do.
 fn trouble(outlook: &Outlook, chapter: Chapter, now: Timestamp) -> String {
     let mut text = String::new();
-    if let Some(trouble) = &outlook.trouble {
-        let word = if trouble.failed { "failed" } else { "in progress since" };
+    let labelled = |trouble: &Trouble, label: &str, word: &str| {
         let since = trouble.since.map_or(String::new(), |since| format!(", {word} {}", moment(since, now)));
-        let label = if trouble.failed { "Problem" } else { "Waits for" };
-        text.push_str(&field(label, &format!("{}{since}", trouble.reason)));
-        if !trouble.message.is_empty() {
-            text.push_str(&format!("{}{}\n", " ".repeat(INDENT), wrapped(&trouble.message, INDENT)));
-        }
+        let message = match trouble.message.as_str() {
+            "" => String::new(),
+            message => format!("{}{}\n", " ".repeat(INDENT), wrapped(message, INDENT)),
+        };
+        field(label, &format!("{}{since}", trouble.reason)) + &message
+    };
+    if let Some(trouble) = &outlook.trouble {
+        let (label, word) =
+            if trouble.failed { ("Problem", "failed") } else { ("Waits for", "in progress since") };
+        text.push_str(&labelled(trouble, label, word));
+    }
+    if let Some(unserved) = &outlook.unserved {
+        text.push_str(&labelled(unserved, "Not served", "since"));
     }
     text.push_str(&field("Next", &outlook.next.sentence(now)));
-    if let Some(trouble) = &outlook.trouble {
+    for trouble in outlook.trouble.iter().chain(&outlook.unserved) {
         text.push_str(&what_to_do(chapter, &trouble.reason));
     }
     text

@@ -2,9 +2,7 @@
 //! the cluster and to the terminal.
 
 mod effect;
-mod feed;
 mod keys;
-mod rows;
 mod screen;
 mod state;
 #[cfg(test)]
@@ -17,23 +15,25 @@ use std::time::Duration;
 use clap::Args;
 use crossterm::event::{Event, EventStream, KeyEventKind};
 use futures::StreamExt;
-use tokio::sync::mpsc::{Receiver, Sender, channel};
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::time::interval;
 
-use self::effect::{Effect, Opened, Request};
-use self::feed::{Change, feed};
+use self::effect::{Effect, Request};
 use self::state::State;
-use super::output::plain;
+use super::output::{fit, plain};
 use super::request::again;
+use super::rows::Key;
+use super::rows::watches::{Change, watch};
 use super::status::screen as status_screen;
-use super::targets::Target;
-use super::{Cluster, ClusterArgs, Error, Exit};
+use super::{Cluster, ClusterArgs, Error, Exit, causes};
 use certwright_runtime::clock;
 
 /// Times are relative to now, so the screen is drawn anew at least this often.
 const TICK: Duration = Duration::from_secs(1);
 /// How many changes are taken into account before the screen is drawn.
 const AT_ONCE: usize = 1000;
+/// How many answers to requests may wait.
+const ANSWERS: usize = 16;
 
 /// What to show.
 #[derive(Args, Clone, Debug)]
@@ -51,9 +51,8 @@ pub struct Top {
 
 /// What comes back from the cluster.
 enum Answer {
-    Change(Change),
     /// The screen of an object, as text.
-    Opened(Opened, String),
+    Opened(Key, String),
     /// The end of a request, or why it failed.
     Done(String),
 }
@@ -71,10 +70,9 @@ impl Top {
         }
         let cluster = Arc::new(self.cluster.connect().await?);
         let namespace = Some(cluster.namespace.clone()).filter(|_| !self.all_namespaces);
-        let (sender, answers) = channel(AT_ONCE);
-        feed(&cluster, namespace.as_deref(), self.selector.as_deref(), &sender, Answer::Change);
+        let changes = watch(&cluster, namespace.as_deref(), self.selector.as_deref());
         let mut terminal = ratatui::try_init().map_err(Error::Output)?;
-        let shown = show(&mut terminal, State::new(namespace), &cluster, answers, sender).await;
+        let shown = show(&mut terminal, State::new(namespace), &cluster, changes).await;
         ratatui::try_restore().map_err(Error::Output)?;
         shown.map(|()| Exit::Fine).map_err(Error::Output)
     }
@@ -84,12 +82,14 @@ async fn show(
     terminal: &mut ratatui::DefaultTerminal,
     mut state: State,
     cluster: &Arc<Cluster>,
-    mut answers: Receiver<Answer>,
-    sender: Sender<Answer>,
+    mut changes: Receiver<Change>,
 ) -> io::Result<()> {
     let (mut keys, mut ticks) = (EventStream::new(), interval(TICK));
+    let (sender, mut answers) = channel(ANSWERS);
     loop {
         terminal.draw(|frame| screen::draw(frame, &mut state, clock::now()))?;
+        // The text of an object stands in a frame.
+        fit(terminal.size()?.width.saturating_sub(2));
         let effect = tokio::select! {
             event = keys.next() => match event {
                 Some(Ok(Event::Key(key))) if key.kind == KeyEventKind::Press => state.press(key),
@@ -97,30 +97,37 @@ async fn show(
                 Some(Err(error)) => return Err(error),
                 None => Effect::Quit,
             },
-            Some(answer) = answers.recv() => {
-                let mut batch = vec![answer];
-                while batch.len() < AT_ONCE && let Ok(answer) = answers.try_recv() {
-                    batch.push(answer);
+            Some(change) = changes.recv() => {
+                let mut batch = vec![change];
+                while batch.len() < AT_ONCE && let Ok(change) = changes.try_recv() {
+                    batch.push(change);
                 }
-                take(&mut state, batch)
+                state.apply(batch)
+            },
+            Some(answer) = answers.recv() => match answer {
+                Answer::Opened(key, text) => state.opened(&key, text),
+                Answer::Done(words) => {
+                    state.notice = words;
+                    Effect::None
+                }
             },
             _ = ticks.tick() => state.tick(),
         };
         match effect {
             Effect::None => {}
             Effect::Quit => return Ok(()),
-            Effect::Open(opened) => {
+            Effect::Open(key) => {
                 let (cluster, sender) = (cluster.clone(), sender.clone());
                 tokio::spawn(async move {
-                    let text = text_of(&cluster, &opened).await;
+                    let text = text_of(&cluster, &key).await;
                     // Nobody reads it if the user has left.
-                    let _ = sender.send(Answer::Opened(opened, text)).await;
+                    let _ = sender.send(Answer::Opened(key, text)).await;
                 });
             }
-            Effect::Ask(request, opened) => {
+            Effect::Ask(request, key) => {
                 let (cluster, sender) = (cluster.clone(), sender.clone());
                 tokio::spawn(async move {
-                    let words = asked(&cluster, request, &opened).await;
+                    let words = asked(&cluster, request, &key).await;
                     let _ = sender.send(Answer::Done(words)).await;
                 });
             }
@@ -128,40 +135,23 @@ async fn show(
     }
 }
 
-/// Takes answers into account.
-fn take(state: &mut State, answers: Vec<Answer>) -> Effect {
-    let mut changes = Vec::new();
-    for answer in answers {
-        match answer {
-            Answer::Change(change) => changes.push(change),
-            Answer::Opened(opened, text) => state.opened(&opened, text),
-            Answer::Done(words) => state.notice = words,
-        }
-    }
-    if changes.is_empty() { Effect::None } else { state.apply(changes) }
-}
-
 /// The screen that `certwright status` prints, without its colors.
-async fn text_of(cluster: &Cluster, opened: &Opened) -> String {
-    let cluster = in_namespace(cluster, opened);
-    let target = Target { kind: opened.kind, name: opened.name.clone() };
-    match status_screen(&cluster, &target).await {
+async fn text_of(cluster: &Cluster, key: &Key) -> String {
+    match status_screen(&in_namespace(cluster, key), &key.target()).await {
         Ok(screen) => anstream::adapter::strip_str(&screen.text).to_string(),
-        Err(error) => plain(&error.to_string()),
+        Err(error) => plain(&causes(&error)),
     }
 }
 
 /// Makes a request; returns what to tell the user.
-async fn asked(cluster: &Cluster, request: Request, opened: &Opened) -> String {
-    let cluster = in_namespace(cluster, opened);
-    let target = Target { kind: opened.kind, name: opened.name.clone() };
-    match again(&cluster, &target).await {
-        Ok(()) => format!("{}: {} requested", target.called(&cluster.namespace), request.noun()),
-        Err(error) => plain(&error.to_string()),
+async fn asked(cluster: &Cluster, request: Request, key: &Key) -> String {
+    match again(&in_namespace(cluster, key), &key.target()).await {
+        Ok(()) => format!("{}: {} requested", key.called(), request.noun()),
+        Err(error) => plain(&causes(&error)),
     }
 }
 
-fn in_namespace(cluster: &Cluster, opened: &Opened) -> Cluster {
-    let namespace = opened.namespace.clone().unwrap_or_else(|| cluster.namespace.clone());
+fn in_namespace(cluster: &Cluster, key: &Key) -> Cluster {
+    let namespace = key.namespace().unwrap_or(&cluster.namespace).to_owned();
     Cluster { namespace, ..cluster.clone() }
 }

@@ -1,16 +1,13 @@
 //! `certwright ui`: serves a page about Certificates and issuers to the browser on the same machine.
 //!
-//! Nothing is installed in the cluster. The command watches what its user may read ([`watches`]), turns each object into what the
-//! page shows of it ([`rows`]), and sends the page each change ([`board`], [`answers`]).
+//! Nothing is installed in the cluster. The command watches what its user may read, turns each row into what the page shows of it
+//! ([`rows`]), and sends the page each change ([`board`], [`answers`]).
 
 mod access;
 mod answers;
 mod board;
-mod key;
 mod page;
-mod pulse;
 mod rows;
-mod watches;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -22,6 +19,7 @@ use self::access::Token;
 use self::answers::Answers;
 use self::board::Board;
 use super::output::tell;
+use super::rows::watches::watch;
 use super::{ClusterArgs, Error, Exit, print};
 
 /// What the page shows, and what it may do.
@@ -63,7 +61,7 @@ impl Ui {
         ))?;
         let board = Arc::new(Board::default());
         let namespace = Some(cluster.namespace.clone()).filter(|_| !self.all_namespaces);
-        let watches = watches::all(&cluster, namespace.as_deref(), &board);
+        let changes = watch(&cluster, namespace.as_deref(), None);
         let answers = Answers {
             context: self.cluster.context_in_use(),
             cluster: cluster.clone(),
@@ -72,7 +70,7 @@ impl Ui {
             allows_actions: self.allow_actions,
         };
         tokio::select! {
-            () = watches => {}
+            () = rows::follow(changes, &board) => {}
             () = answers.serve(listener, token) => {}
             _ = tokio::signal::ctrl_c() => {}
         }

@@ -20,7 +20,7 @@ use super::secrets;
 use super::served_checks::Subject;
 use super::work_queue::{Started, work_through};
 use certwright_api::{ANNOTATION_CERTIFICATE, Certificate, SECRET_KEY_TLS_CRT};
-use certwright_core::served::{Finding, Looked, Plan, Shown, plan};
+use certwright_core::served::{Finding, Looked, Plan, Shown, Stored, ordered, plan};
 use certwright_pki::{Chain, Leaf};
 use certwright_runtime::panics::{Panic, caught};
 use certwright_solver::http01::SelfCheck;
@@ -28,6 +28,9 @@ use certwright_solver::served::LookFailure;
 
 /// How many Certificates are checked at a time.
 const CONCURRENT: usize = 8;
+/// How many of these are reserved for namespaces none of whose Certificates is being checked: a check can take minutes if servers
+/// stall.
+const RESERVED: usize = 2;
 /// How many names of a Certificate are looked at at a time.
 const NAMES_AT_ONCE: usize = 4;
 
@@ -44,7 +47,7 @@ enum CheckError {
 
 /// Checks Certificates while this replica leads.
 pub async fn check_served(context: Arc<Context>) -> Infallible {
-    let turns = FairQueue::new(CONCURRENT);
+    let turns = FairQueue::with_reserve(CONCURRENT, RESERVED);
     let one = |started: Started<String>| {
         let (turns, context) = (turns.clone(), context.clone());
         async move {
@@ -59,14 +62,21 @@ pub async fn check_served(context: Arc<Context>) -> Infallible {
 /// Checks a Certificate that is due; returns after which time to look at it again, if it is still checked.
 async fn check_in_turn(started: &Started<String>, turns: &FairQueue, context: &Context) -> Option<Duration> {
     let uid = &*started.object;
+    started.begins();
     let (subject, wait) = context.served_checks.due(uid)?;
     if !wait.is_zero() {
-        started.begins();
-        return context.served_checks.due(uid).map(|(_, wait)| wait);
+        return Some(wait);
     }
     let _turn = turns.turn(&subject.namespace, 0).await;
     started.begins();
-    let outcome = caught(check(uid, &subject, context)).await.unwrap_or_else(|panic| Err(panic.into()));
+    // It may have changed in the meantime.
+    let (subject, wait) = context.served_checks.due(uid)?;
+    if !wait.is_zero() {
+        return Some(wait);
+    }
+    // On the heap, because thousands may wait for their turns.
+    let outcome =
+        caught(Box::pin(check(uid, &subject, context))).await.unwrap_or_else(|panic| Err(panic.into()));
     let Subject { namespace, name, .. } = &subject;
     let finding = outcome.unwrap_or_else(|why| {
         info!(namespace, name, %why, "it could not be checked whether a certificate is served");
@@ -95,18 +105,20 @@ async fn check(uid: &str, subject: &Subject, context: &Context) -> Result<Option
     let secret_name = &certificate.spec.secret_name;
     let secret = secrets::read(&context.client, namespace, secret_name).await?;
     let stored = secret.and_then(|secret| stored(&secret, &certificate));
-    let Some(stored) = stored.filter(|stored| stored.serial_number == *serial_number) else {
+    let Some(leaf) = stored.filter(|leaf| leaf.serial_number == *serial_number) else {
         return Ok(None);
     };
     let found = |verdict| Finding { serial_number: serial_number.clone(), generation: *generation, verdict };
-    let plan = match plan(&certificate.spec, &stored, &context.config.served.ports) {
+    let plan = match plan(&certificate.spec, &leaf, &context.config.served.ports) {
         Ok(plan) => plan,
         Err(verdict) => return Ok(Some(found(verdict))),
     };
     let self_check = context.self_checks.of(&[]).map_err(CheckError::SelfCheck)?;
     let looks: Vec<_> = plan.names.iter().map(|name| look(name, &plan, &self_check)).collect();
     let looked: Vec<Looked> = stream::iter(looks).buffered(NAMES_AT_ONCE).collect().await;
-    Ok(Some(found(plan.judge(&stored, secret_name, &looked))))
+    let ordered = certificate.status.as_ref().and_then(|status| ordered(status, &leaf));
+    let stored = Stored { secret: secret_name, leaf: &leaf, ordered };
+    Ok(Some(found(plan.judge(&stored, &looked))))
 }
 
 /// The certificate in a Secret, if that belongs to the Certificate.
@@ -137,5 +149,18 @@ fn without_certificate(failure: LookFailure) -> Shown {
         LookFailure::Forbidden(_) => Shown::Forbidden,
         LookFailure::NoConnection(_) => Shown::NoConnection,
         LookFailure::NoHandshake(_) => Shown::Nothing,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_certificates_that_wait_for_their_turns_take_ten_megabytes_at_most() {
+        fn size<'a, F: Future>(_: fn(&'a Started<String>, &'a FairQueue, &'a Context) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(size(check_in_turn) < 1000, "{}", size(check_in_turn));
     }
 }

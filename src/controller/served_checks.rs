@@ -13,11 +13,8 @@ use tokio::time::Instant;
 use certwright_api::{CONDITION_SERVED, Certificate};
 use certwright_core::conditions::condition;
 use certwright_core::naming::stable_fraction;
-use certwright_core::served::{Finding, Observed, is_checked, next_look, settles_after};
+use certwright_core::served::{Finding, Observed, first_look, is_checked, next_look, settles_after};
 use certwright_runtime::clock;
-
-/// After a start, those that were checked before are checked within this part of the interval.
-const FIRST: f64 = 1.0 / 6.0;
 
 /// Settings of the checks.
 #[derive(Clone, Debug)]
@@ -56,6 +53,8 @@ struct Known {
 struct Watched {
     subject: Subject,
     due: Instant,
+    /// Whether it was served according to the status.
+    was_served: bool,
     /// How many checks in a row have not found it served.
     wrong: u32,
 }
@@ -101,27 +100,34 @@ impl ServedChecks {
             generation: certificate.metadata.generation.unwrap_or_default(),
             serial_number,
         };
-        let before = known.certificates.get(uid);
-        if before.is_some_and(|before| before.subject == subject) {
-            return;
-        }
         let conditions = status.map(|status| status.conditions.as_slice()).unwrap_or_default();
-        let is_settled = condition(conditions, CONDITION_SERVED).is_some_and(|known| {
+        let was_served = condition(conditions, CONDITION_SERVED).is_some_and(|known| {
             known.status == "True" && known.observed_generation == certificate.metadata.generation
         });
-        let wait = match before.is_none() && is_settled {
-            true => self.config.interval.mul_f64(FIRST * stable_fraction(uid)),
-            false => settles_after(self.config.interval),
+        let soon = self.soon();
+        let due = match known.certificates.get_mut(uid) {
+            Some(before) if before.subject == subject => {
+                before.was_served = was_served;
+                return;
+            }
+            // A spec that changes again and again does not put the check off.
+            Some(before) if before.subject.serial_number == subject.serial_number => before.due.min(soon),
+            _ => soon,
         };
-        let watched = Watched { subject, due: clock::instant() + wait, wrong: 0 };
+        let watched = Watched { subject, due, was_served, wrong: 0 };
         known.certificates.insert(uid.to_owned(), watched);
         known.request(uid);
     }
 
-    /// The Certificates to check, as their uids, beginning with all that are known. Former receivers get no more.
+    /// The Certificates to check, as their uids, beginning with all that are known: nobody has checked them while this replica did
+    /// not lead. Former receivers get no more.
     pub fn connect(&self) -> UnboundedReceiver<String> {
         let (requests, receiver) = unbounded();
         let mut known = self.known.lock();
+        let now = clock::instant();
+        for (uid, watched) in &mut known.certificates {
+            watched.due = now + first_look(self.config.interval, watched.was_served, stable_fraction(uid));
+        }
         known.requests = Some(requests);
         known.certificates.keys().for_each(|uid| known.request(uid));
         receiver
@@ -143,12 +149,19 @@ impl ServedChecks {
             let is_served = finding.as_ref().is_some_and(|finding| finding.verdict.is == Some(true));
             watched.wrong = if is_served { 0 } else { watched.wrong.saturating_add(1) };
             watched.due = clock::instant() + next_look(self.config.interval, watched.wrong);
+        } else {
+            watched.due = watched.due.max(self.soon());
         }
         let wait = watched.wait();
         if let Some(finding) = finding {
             known.findings.insert(uid.to_owned(), Arc::new(finding));
         }
         Some(wait)
+    }
+
+    /// When a change has settled that happens now.
+    fn soon(&self) -> Instant {
+        clock::instant() + settles_after(self.config.interval)
     }
 
     /// What was found about a Certificate.
@@ -183,3 +196,6 @@ impl Known {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

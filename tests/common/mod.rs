@@ -22,6 +22,7 @@ pub mod overheard;
 pub mod program;
 pub mod schema;
 pub mod secrets;
+pub mod shop;
 pub mod site;
 pub mod stumble;
 pub mod terminal;

@@ -1,13 +1,16 @@
 //! `certwright top` and `list --watch`: what changes is shown when it changes.
 
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::common::program::{alone, command};
+use crate::common::program::{alone, command, kubeconfig_through};
 use crate::common::terminal::Terminal;
 use crate::common::{certificate, issued, of_issuer, ready, revision};
 use anyhow::{Context, Result, ensure};
-use certwright_cluster::TestNamespace;
+use certwright_cluster::proxy::Action;
+use certwright_cluster::{Proxy, TestNamespace};
+use serde_json::json;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -23,7 +26,7 @@ async fn a_live_screen_shows_changes_opens_objects_and_makes_requests() -> Resul
         screen.shows(&[&title, "1 Certificate, 1 ready", "web", "renews in "]).await?;
 
         ns.apply(&of_issuer("nobody", &certificate("lost", &["lost.example.com"], ""))).await?;
-        screen.shows(&["2 Certificates, 1 waiting, 1 ready", "waits: IssuerNotFound"]).await?;
+        screen.shows(&["2 Certificates, 1 waiting, 1 ready", "waits: IssuerNotFound", "0/50"]).await?;
         // It waits, so it is the first row.
         screen.press("\r").await?;
         let words = format!("Certificate {}/lost is not ready", ns.name);
@@ -82,10 +85,62 @@ async fn a_list_can_be_watched_and_has_a_row_for_each_change() -> Result<()> {
     .await
 }
 
+#[tokio::test]
+async fn a_watched_list_reports_what_was_deleted_while_there_was_no_watch() -> Result<()> {
+    TestNamespace::with("watch", async |ns| {
+        let proxy = Proxy::of_api_server(&ns.cluster).await?;
+        let kubeconfig = kubeconfig_through(ns, &proxy)?;
+        for name in ["gone", "stays"] {
+            ns.apply(&certificate(name, &["a.example.com"], "")).await?;
+        }
+        let file = kubeconfig.path().to_string_lossy().into_owned();
+        let mut rows = Rows::start(command(ns, &["list", "-w", "--no-headers", "--kubeconfig", &file]))?;
+        assert_eq!((&rows.next().await?[0], &rows.next().await?[0]), (&"gone".to_owned(), &"stays".to_owned()));
+
+        proxy.go_away();
+        ns.delete_object("certificate/gone").await?;
+        // What the watch would continue from is too old, as after an hour.
+        let expired = json!({ "type": "ERROR", "object": {
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "reason": "Expired", "code": 410,
+            "message": "too old resource version",
+        } });
+        let is_first = AtomicBool::new(true);
+        proxy.script(move |request| {
+            if request.path.contains("watch=true") && is_first.swap(false, Ordering::Relaxed) {
+                let headers = vec![("content-type", "application/json".to_owned())];
+                return Action::Respond { status: 200, headers, body: format!("{expired}\n") };
+            }
+            Action::Pass
+        });
+        let deleted = rows.next().await?;
+        assert_eq!((deleted[0].as_str(), deleted[4].as_str()), ("gone", "deleted"));
+        ns.apply(&certificate("new", &["a.example.com"], "")).await?;
+        assert_eq!(rows.next().await?[0], "new", "what has not changed is not printed again");
+        Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_watched_list_ends_when_nobody_reads_it() -> Result<()> {
+    TestNamespace::with("watch", async |ns| {
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        let mut rows = Rows::start(command(ns, &["list", "-w"]))?;
+        assert_eq!((&rows.next().await?[0], &rows.next().await?[0]), (&"NAME".to_owned(), &"web".to_owned()));
+        let Rows { lines, mut child } = rows;
+        drop(lines);
+        ns.apply(&certificate("api", &["a.example.com"], "")).await?;
+        let ended = timeout(Duration::from_secs(20), child.wait()).await.context("it does not end")??;
+        assert_eq!(ended.code(), Some(0));
+        Ok(())
+    })
+    .await
+}
+
 /// The rows that a command prints, as cells.
 struct Rows {
     lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
-    _child: tokio::process::Child,
+    child: tokio::process::Child,
 }
 
 impl Rows {
@@ -93,7 +148,7 @@ impl Rows {
         let mut command = Command::from(command);
         let mut child = command.stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
         let output = child.stdout.take().context("no output")?;
-        Ok(Self { lines: BufReader::new(output).lines(), _child: child })
+        Ok(Self { lines: BufReader::new(output).lines(), child })
     }
 
     async fn next(&mut self) -> Result<Vec<String>> {

@@ -56,10 +56,12 @@ async fn an_old_certificate_is_told_until_the_server_reads_the_secret_again() ->
         let words =
             format!("{name}: {SITE}:443 serves an older certificate (serial number {serial}, issued by ");
         assert!(message.starts_with(&words), "{message}");
-        assert!(
-            message.ends_with("has not read Secret web-tls since it changed: reload or restart it"),
-            "{message}"
+        let web = ns.get("certificate/web").await?.context("it is gone")?;
+        let ordered = web["status"]["recentIssuances"][1]["time"].as_str().context("no time")?;
+        let words = format!(
+            "has not read Secret web-tls since its certificate was ordered at {ordered}: reload or restart it"
         );
+        assert!(message.ends_with(&words), "{message}");
         assert_eq!(event(ns, "web", "OldCertificateServed").await?, ("Warning".to_owned(), message));
         shows(&operator, ns, "old", 0).await?;
         let ready = ns.get("certificate/web").await?.context("it is gone")?;
@@ -69,13 +71,30 @@ async fn an_old_certificate_is_told_until_the_server_reads_the_secret_again() ->
             &format!("fail  {name}: {SITE}:443 serves an older certificate ("),
             &format!("No Ingress in namespace {} names Secret web-tls in spec.tls.", ns.name),
         ])?;
+        certwright(ns, &["inspect", "secret", "web-tls", "--served"]).await?.ended(3)?.says(&[
+            "/web-tls has a problem Problem it is not served everywhere as it should be: see below",
+            &format!(
+                "Served, as seen from this machine fail {name}: {SITE}:443 serves an older certificate ("
+            ),
+            &format!("No Ingress in namespace {} names Secret web-tls in spec.tls.", ns.name),
+        ])?;
         certwright(ns, &["list"]).await?.ended(0)?.says(&["SERVED", "Old"])?;
+        certwright(ns, &["status", "certificate", "web"]).await?.ended(0)?.says(&[
+            &format!("Certificate {}/web is ready", ns.name),
+            "Not served OldCertificateServed, since ",
+            &words,
+            "What to do A server shows an older certificate for the name",
+        ])?;
         // It looks again meanwhile.
         stays_as_it_is(ns, "web", Duration::from_secs(2)).await?;
 
         drop(haproxy);
         let _haproxy = serve(ns, SITE, &tls(ns, "web-tls").await?).await?;
         is(ns, "web", "True", "Served").await?;
+        certwright(ns, &["inspect", "secret", "web-tls", "--served"]).await?.ended(0)?.says(&[
+            "/web-tls has no problem",
+            &format!("ok {name}: {SITE}:443 serves the certificate in Secret web-tls ("),
+        ])?;
         // The status is all that survives.
         operator.restart().await?;
         stays_as_it_is(ns, "web", Duration::from_secs(4)).await?;

@@ -6,9 +6,9 @@ use std::time::Duration;
 use crate::common::dns::issuer;
 use crate::common::faults::steady;
 use crate::common::http01::{host, nothing_is_left};
-use crate::common::{SOON, certificate, condition, issued};
+use crate::common::{SOON, certificate, condition, issued, revision};
 use anyhow::{Context, Result};
-use certwright_cluster::{Operator, TRAEFIK_ADDRESS, TestNamespace, Traefik};
+use certwright_cluster::{Operator, Proxy, TRAEFIK_ADDRESS, TestNamespace, Traefik};
 use certwright_solver::http01::HttpRoute;
 use certwright_solver::tls_alpn01::TlsRoute;
 use kube::api::ListParams;
@@ -38,9 +38,11 @@ spec:
 async fn certificates_are_issued_through_traefik_without_a_complaint_in_its_log() -> Result<()> {
     TestNamespace::with("traefik", async |ns| {
         let gateway_api = ns.cluster.gateway_api().await?;
-        let traefik = Traefik::start(&ns.cluster, &gateway_api).await?;
+        let api_server = Proxy::of_api_server(&ns.cluster).await?;
+        let traefik = Traefik::start(&ns.cluster, &gateway_api, &api_server.url).await?;
         ns.apply(&gateway()).await?;
-        let pebble = steady().start(&ns.cluster).await?;
+        // So that a renewal needs no Traefik.
+        let pebble = steady().authorization_reuse_percent(100).start(&ns.cluster).await?;
         let _operator = Operator::builder(ns).argument("--served-check-interval", "18s").start().await?;
         let (ingress, http, tls) = ("ingress", "http", "tls");
         let parent = |listener: &str| json!([{ "name": "public", "sectionName": listener }]);
@@ -100,6 +102,22 @@ async fn certificates_are_issued_through_traefik_without_a_complaint_in_its_log(
         assert!(message.contains(&words), "{message}");
         let host = host(ns, "ingress-0");
         ns.apply(&format!("{WITH_TLS}  tls: [{{ hosts: [{host}], secretName: ingress-0-tls }}]\n")).await?;
+        served("True").await?;
+
+        // Without its API server, it goes on with what it has read.
+        let old = issued(ns, "ingress-0").await?["status"]["serialNumber"].clone();
+        api_server.go_away();
+        let renewal = json!({ "metadata": { "annotations": { "certwright.dev/renew": "now" } } });
+        ns.patch("certificate/ingress-0", renewal).await?;
+        revision(ns, "ingress-0", 2).await?;
+        let (_, reason, message) = served("False").await?;
+        assert_eq!(reason, "OldCertificateServed");
+        let old = old.as_str().context("no serial number")?;
+        let words = format!(
+            "{host}: {TRAEFIK_ADDRESS}:443 serves an older certificate (serial number {old}, issued by "
+        );
+        assert!(message.starts_with(&words), "{message}");
+        api_server.pass();
         served("True").await?;
         Ok(())
     })

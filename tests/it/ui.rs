@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::common::chromium::{Chromium, Tab};
 use crate::common::faults::{issuing, path, ready_behind_proxy, refusal, steady};
 use crate::common::program::{command, kubeconfig_of, kubeconfig_through};
-use crate::common::{SOON, certificate, issued, of_issuer};
+use crate::common::{SOON, certificate, issued, of_issuer, shop};
 use anyhow::{Context, Result, ensure};
 use certwright_api::Certificate;
 use certwright_cluster::proxy::Action;
@@ -243,7 +243,7 @@ async fn ten_thousand_certificates_are_shown_and_searched_without_delay() -> Res
     TestNamespace::with("ui", async |ns| {
         let version = ns.api::<Certificate>().list(&ListParams::default()).await?.metadata.resource_version;
         let now = clock::now();
-        let items: Vec<Value> = (0..MANY).map(|number| pictures::at_rest(&ns.name, number, now)).collect();
+        let items: Vec<Value> = (0..MANY).map(|number| shop::at_rest(&ns.name, number, now)).collect();
         let list = json!({
             "apiVersion": "certwright.dev/v1alpha1", "kind": "CertificateList",
             "metadata": { "resourceVersion": version }, "items": items,

@@ -91,6 +91,10 @@ pub struct AcmeAccountStatus {
     /// Previous accounts of this issuer, oldest first. Accounts without `deactivationTime` are still valid at the CA.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub previous_accounts: Vec<PreviousAccount>,
+    /// How many orders the operator places with the account at a time, as its flag `--orders-per-account` says. Further Certificates
+    /// wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_concurrent_orders: Option<i32>,
     /// Time at which the account key was generated; for a key that you provided, the time at which its Secret was created.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_created: Option<Time>,

@@ -4,12 +4,19 @@
 //! of its own, or none. The operator looks now and then ([`plan`] says where), and compares what it sees with the Secret
 //! ([`Plan::judge`]).
 //!
-//! A tenant chooses where the operator looks, so a message quotes a certificate only if it is for a name of the Certificate, which
-//! the CA has validated, or if everybody on the internet can see it.
+//! A tenant chooses where the operator looks, and can put a certificate of his own into the Secret. So a message says who issued a
+//! certificate, or for whom, only if everybody on the internet can see it, or if it is for a name of the Certificate and from the
+//! same issuer.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+mod address;
+mod pace;
 
+use std::net::{IpAddr, SocketAddr};
+
+use jiff::Timestamp;
+
+use self::address::is_public;
+pub use self::pace::{first_look, next_look, settles_after};
 use crate::conditions::condition;
 use crate::spec::{is_dns_name, names};
 use certwright_api::bounds::MAX_SERVED_ADDRESSES;
@@ -116,6 +123,24 @@ pub fn plan(spec: &CertificateSpec, stored: &Leaf, ports: &[u16]) -> Result<Plan
     Ok(Plan { names: checked, port, addresses, left_out })
 }
 
+/// What is in the Secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    /// The Secret's name.
+    pub secret: &'a str,
+    /// The certificate.
+    pub leaf: &'a Leaf,
+    /// When it was ordered, if that is known.
+    pub ordered: Option<Timestamp>,
+}
+
+/// When the certificate `leaf` was ordered, if it is the last one that the operator has issued for this status.
+#[must_use]
+pub fn ordered(status: &CertificateStatus, leaf: &Leaf) -> Option<Timestamp> {
+    let last = status.recent_issuances.iter().max_by_key(|issued| issued.time.0)?;
+    (last.not_after.0 == leaf.not_after).then_some(last.time.0)
+}
+
 /// What was seen under a name: at each address, or why there is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Looked {
@@ -157,7 +182,7 @@ pub enum Relation {
 impl Relation {
     /// That of `shown`, which a server showed under `name`, to a certificate with this serial number and first second.
     #[must_use]
-    pub fn of(shown: &Leaf, name: &str, serial_number: &str, not_before: jiff::Timestamp) -> Self {
+    pub fn of(shown: &Leaf, name: &str, serial_number: &str, not_before: Timestamp) -> Self {
         match () {
             () if !shown.is_for(name) => Self::OtherNames,
             () if shown.serial_number == serial_number && shown.not_before == not_before => Self::Same,
@@ -229,13 +254,14 @@ enum Problem {
 }
 
 impl Plan {
-    /// Compares what servers showed with the certificate in the Secret `secret`.
+    /// Compares what servers showed with what is in the Secret.
     #[must_use]
-    pub fn judge(&self, stored: &Leaf, secret: &str, looked: &[Looked]) -> Verdict {
+    pub fn judge(&self, stored: &Stored<'_>, looked: &[Looked]) -> Verdict {
+        let Stored { secret, leaf, ordered } = *stored;
         let mut problems = Vec::new();
         for Looked { name, found } in looked {
             let found = match found {
-                Ok(found) => found.iter().map(|(at, shown)| (*at, problem(stored, name, *at, shown))),
+                Ok(found) => found.iter().map(|(at, shown)| (*at, problem(leaf, name, *at, shown))),
                 Err(why) => {
                     problems.push((Problem::NotReached, format!("{name}: {why}")));
                     continue;
@@ -274,7 +300,13 @@ impl Plan {
             Problem::Older => (
                 Some(false),
                 reason::OLD_CERTIFICATE_SERVED,
-                format!("what serves the name has not read Secret {secret} since it changed: reload or restart it"),
+                format!(
+                    "what serves the name has not read Secret {secret} since {}: reload or restart it",
+                    ordered.map_or_else(
+                        || "it changed".to_owned(),
+                        |ordered| format!("its certificate was ordered at {ordered}")
+                    )
+                ),
             ),
             Problem::NotReached => (
                 None,
@@ -317,6 +349,9 @@ fn problem(stored: &Leaf, name: &str, at: SocketAddr, shown: &Shown) -> Option<(
         }
     };
     let described = || {
+        if !is_public(at.ip()) && leaf.issuer_name != stored.issuer_name {
+            return format!("valid from {}", leaf.not_before);
+        }
         let (serial, issuer) = (clean(&leaf.serial_number, LONGEST), clean(&leaf.issuer_name, LONGEST));
         format!("serial number {serial}, issued by {issuer}, valid from {}", leaf.not_before)
     };
@@ -344,40 +379,6 @@ fn of_other_names(leaf: &Leaf, at: IpAddr) -> String {
     match name {
         Some(name) => format!("serves a certificate for other names ({})", clean(name, LONGEST)),
         None => "serves a certificate for other names".to_owned(),
-    }
-}
-
-/// Whether everybody on the internet may be able to connect to this address.
-fn is_public(address: IpAddr) -> bool {
-    match address.to_canonical() {
-        IpAddr::V4(four) => {
-            let [first, second, ..] = four.octets();
-            let is_shared = first == 100 && (64..128).contains(&second);
-            !(four.is_private() || four.is_loopback() || four.is_link_local() || is_shared)
-        }
-        // Global unicast addresses (RFC 4291 section 2.4), without those that a gateway may translate.
-        IpAddr::V6(six) => six.segments()[0] & 0xe000 == 0x2000 && !is_translated(six),
-    }
-}
-
-/// 6to4 and Teredo.
-fn is_translated(address: Ipv6Addr) -> bool {
-    matches!(address.segments(), [0x2002, ..] | [0x2001, 0, ..])
-}
-
-/// How long to wait after a change of the Secret, until consumers can have read it.
-#[must_use]
-pub fn settles_after(interval: Duration) -> Duration {
-    interval / 180
-}
-
-/// When to look again, after `wrong` looks in a row did not find the certificate served. Whoever repairs it wants to see that
-/// soon; after that, less and less often.
-#[must_use]
-pub fn next_look(interval: Duration, wrong: u32) -> Duration {
-    match wrong.checked_sub(1) {
-        None => interval,
-        Some(before) => (interval / 72).saturating_mul(2_u32.saturating_pow(before)).min(interval),
     }
 }
 

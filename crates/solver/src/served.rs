@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::{StreamExt, stream};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -19,6 +20,8 @@ use certwright_text::clean;
 
 /// The maximum number of addresses of a name that are looked at.
 const MOST_ADDRESSES: usize = 8;
+/// How many of them are looked at at a time.
+const ADDRESSES_AT_ONCE: usize = 4;
 /// The maximum number of certificates of a chain that are looked at.
 const MOST_CERTIFICATES: usize = 10;
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -49,7 +52,7 @@ pub type Look = (SocketAddr, Result<Vec<Vec<u8>>, LookFailure>);
 impl SelfCheck {
     /// Looks at what is shown for `name`, a DNS name or an IP address, at `port` of each of `addresses`, or of those that DNS has.
     ///
-    /// Takes at most 7 seconds for each of up to eight addresses, one after another, besides the lookup.
+    /// Takes at most 13 seconds for up to eight addresses, four at a time, besides the lookup.
     ///
     /// # Errors
     /// [`SelfCheckFailure`], if the name has no address.
@@ -65,16 +68,20 @@ impl SelfCheck {
             [] => self.addresses_of(name).await?,
             some => some.to_vec(),
         };
-        let mut looks = Vec::new();
-        for address in addresses.into_iter().take(MOST_ADDRESSES) {
-            let at = SocketAddr::new(address, port);
-            let shown = match self.reach_server(name, at).await {
-                Ok(stream) => shown(asked.clone(), stream).await,
-                Err(failure) => Err(failure),
-            };
-            looks.push((at, shown));
-        }
-        Ok(looks)
+        let looks: Vec<_> = addresses
+            .into_iter()
+            .take(MOST_ADDRESSES)
+            .map(|address| self.look_at(name, &asked, SocketAddr::new(address, port)))
+            .collect();
+        Ok(stream::iter(looks).buffered(ADDRESSES_AT_ONCE).collect().await)
+    }
+
+    async fn look_at(&self, name: &str, asked: &ServerName<'static>, at: SocketAddr) -> Look {
+        let shown = match self.reach_server(name, at).await {
+            Ok(stream) => shown(asked.clone(), stream).await,
+            Err(failure) => Err(failure),
+        };
+        (at, shown)
     }
 
     /// Whether a client with this configuration accepts what the server at `at` shows for `name`; the library's words, if not.
@@ -136,6 +143,11 @@ fn too_slow() -> LookFailure {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::future::pending;
+    use std::iter::repeat;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use rcgen::{CertificateParams, KeyPair};
     use rustls::crypto::aws_lc_rs::default_provider;
     use rustls::pki_types::PrivateKeyDer;
@@ -143,6 +155,7 @@ mod tests {
     use rustls::{RootCertStore, ServerConfig};
     use tokio::io::{DuplexStream, duplex};
     use tokio::net::TcpListener;
+    use tokio::time::{Instant, interval};
     use tokio_rustls::TlsAcceptor;
 
     use super::*;
@@ -169,6 +182,52 @@ mod tests {
         let silent = |stream: DuplexStream| async move { drop(stream) };
         let failure = LookFailure::NoHandshake("it closed the connection".to_owned());
         assert_eq!(look(silent).await, Err(failure));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stalls_or_sends_garbage_is_given_up() {
+        let silent = |stream: DuplexStream| async move {
+            let _stream = stream;
+            pending().await
+        };
+        // A record that is announced, and comes a byte a second.
+        let slow = |mut stream: DuplexStream| async move {
+            let mut second = interval(Duration::from_secs(1));
+            for byte in b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc".iter().chain(repeat(&0)) {
+                second.tick().await;
+                if stream.write_all(&[*byte]).await.is_err() {
+                    break;
+                }
+            }
+        };
+        let begun = Instant::now();
+        assert_eq!(look(silent).await, Err(too_slow()));
+        assert_eq!(begun.elapsed(), TIME_LIMIT);
+        assert_eq!(look(slow).await, Err(too_slow()));
+        assert_eq!(begun.elapsed(), 2 * TIME_LIMIT);
+
+        // A message of 16 MiB, empty ones, changes of the cipher, warnings, and what is not TLS.
+        let records: [&[u8]; 6] = [
+            b"\x16\x03\x03\x40\x00\x0b\xff\xff\xff",
+            b"\x16\x03\x03\x00\x00",
+            b"\x14\x03\x03\x00\x01\x01",
+            b"\x15\x03\x03\x00\x02\x01\x5a",
+            b"\0",
+            b"HTTP/1.1 200 OK\r\n",
+        ];
+        for record in records {
+            let sent = AtomicUsize::new(0);
+            let flood = async |mut stream: DuplexStream| {
+                let records = record.repeat(1000);
+                while sent.load(Ordering::Relaxed) < 64 << 20 && stream.write_all(&records).await.is_ok() {
+                    sent.fetch_add(records.len(), Ordering::Relaxed);
+                }
+            };
+            let failure = look(flood).await.unwrap_err();
+            assert!(matches!(failure, LookFailure::NoHandshake(_)), "{failure:?}");
+            let sent = sent.load(Ordering::Relaxed);
+            assert!(sent < 1 << 20, "it reads {sent} bytes of {record:?}");
+        }
     }
 
     #[tokio::test]
@@ -201,7 +260,15 @@ mod tests {
         F: Future<Output = ()>,
     {
         let (ours, theirs) = duplex(64 * 1024);
-        tokio::join!(shown(ServerName::try_from("a.test").unwrap(), ours), server(theirs)).0
+        let serve = async {
+            server(theirs).await;
+            pending::<Infallible>().await
+        };
+        tokio::select! {
+            biased;
+            seen = shown(ServerName::try_from("a.test").unwrap(), ours) => seen,
+            never = serve => match never {},
+        }
     }
 
     /// A server, and its certificate as DER.

@@ -53,6 +53,7 @@ pub fn issuer(data: &[u8]) {
             refusal: None,
             latest_terms: None,
             backoff: Backoff::default(),
+            orders_per_account: 50,
         };
         let mut state = account::State::new(status.clone(), &spec.server);
         state.drop_unconfirmed(&key_secret);

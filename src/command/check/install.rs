@@ -102,7 +102,8 @@ fn compared(name: &str, ours: &CustomResourceDefinition, theirs: &CustomResource
                 env!("CARGO_PKG_VERSION")
             ),
             format!(
-                "Fields that it lacks are silently dropped. If the operator also has this version: {APPLY_CRDS}"
+                "Fields of a spec that it lacks are silently dropped, and the operator fails to write fields of a status that it \
+                 lacks. If the operator also has this version: {APPLY_CRDS}"
             ),
         ),
     }

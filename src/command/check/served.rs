@@ -1,32 +1,28 @@
 //! `certwright check served`: do servers show the certificates that they should, as seen from this machine?
 
 mod controllers;
+mod look;
 
 use std::net::{IpAddr, SocketAddr};
 
 use clap::Args;
-use futures::{StreamExt, stream};
-use jiff::{SignedDuration, Timestamp};
 use kube::Api;
 
 use self::controllers::Entrances;
+use self::look::{Target, Wanted, findings};
 use super::{Finding, Report};
-use crate::command::output::{away, plain, shown};
+use crate::command::output::{plain, shown};
 use crate::command::{Cluster, ClusterArgs, Error, Exit};
-use certwright_api::{Certificate, CertificateStatus};
-use certwright_core::served::{DEFAULT_PORT, Relation, default_of};
+use certwright_api::{Certificate, CertificateStatus, ServedSpec};
+use certwright_core::served::DEFAULT_PORT;
 use certwright_core::spec::{is_dns_name, names};
-use certwright_egress::{Egress, tls};
+use certwright_egress::Egress;
 use certwright_pki::Leaf;
-use certwright_runtime::clock;
 use certwright_solver::dns01::NameServer;
 use certwright_solver::http01::SelfCheck;
-use certwright_solver::served::LookFailure;
 
-/// The maximum number of concurrent looks.
-const AT_ONCE: usize = 8;
-/// A certificate that expires within this time should have been replaced.
-const SOON: SignedDuration = SignedDuration::from_hours(48);
+/// The maximum number of names in a Secret that are looked at. CAs issue for about a hundred.
+const MOST_NAMES: usize = 100;
 
 /// What to look at.
 #[derive(Args, Clone, Debug)]
@@ -46,22 +42,6 @@ pub struct CheckServed {
     /// Which cluster. Names need none.
     #[command(flatten)]
     pub cluster: ClusterArgs,
-}
-
-/// What a server has to show.
-#[derive(Clone, Debug)]
-enum Wanted {
-    /// The certificate that this Certificate's Secret has.
-    Stored { secret: String, serial_number: String, not_before: Timestamp },
-    /// Any valid one for the name.
-    Valid,
-}
-
-struct Target {
-    name: String,
-    port: u16,
-    addresses: Vec<IpAddr>,
-    wanted: Wanted,
 }
 
 impl CheckServed {
@@ -114,26 +94,15 @@ impl CheckServed {
             let advice = "See `certwright status` for what it waits for.";
             return Err(Finding::fail("There is no certificate yet", advice));
         };
-        let served = certificate.spec.served.clone().unwrap_or_default();
-        let names = served.server_name.map_or_else(|| names::requested(&certificate.spec), |name| vec![name]);
-        let names: Vec<String> = names.into_iter().filter(|name| !name.starts_with("*.")).collect();
-        if names.is_empty() {
-            let advice = "Set served.serverName to a name that one of them matches, or give such a name to this command.";
-            return Err(Finding::warn(
-                "The certificate has only wildcards, which no server can be asked for",
-                advice,
-            ));
-        }
-        let port =
-            served.port.and_then(|port| u16::try_from(port).ok()).or(self.port).unwrap_or(DEFAULT_PORT);
-        let addresses = match self.addresses.as_slice() {
-            [] => served.addresses.iter().filter_map(|address| address.parse().ok()).collect(),
-            some => some.to_vec(),
-        };
         let secret = certificate.spec.secret_name.clone();
         let wanted = Wanted::Stored { secret, serial_number, not_before: not_before.0 };
-        let target = |name| Target { name, port, addresses: addresses.clone(), wanted: wanted.clone() };
-        Ok(names.into_iter().map(target).collect())
+        let mut served = certificate.spec.served.clone().unwrap_or_default();
+        served.port = served.port.or(self.port.map(i32::from));
+        let mut targets = targets(names::requested(&certificate.spec), served, &wanted)?;
+        if !self.addresses.is_empty() {
+            targets.iter_mut().for_each(|target| target.addresses.clone_from(&self.addresses));
+        }
+        Ok(targets)
     }
 
     /// A name with or without a port.
@@ -160,6 +129,54 @@ impl CheckServed {
     }
 }
 
+/// Looks at what is served under the names of the certificate in the Secret `secret`, which may belong to a Certificate.
+pub(in crate::command) async fn of_secret(
+    cluster: &Cluster,
+    secret: &str,
+    leaf: &Leaf,
+    certificate: Option<&Certificate>,
+) -> Vec<Finding> {
+    let self_check = match SelfCheck::new(Vec::new(), Egress::unrestricted()) {
+        Ok(self_check) => self_check,
+        Err(error) => return vec![super::names::unusable(&error.to_string())],
+    };
+    let mut names: Vec<String> =
+        leaf.dns_names.iter().cloned().chain(leaf.ip_addresses.iter().map(ToString::to_string)).collect();
+    let more = names.len().saturating_sub(MOST_NAMES);
+    names.truncate(MOST_NAMES);
+    let served = certificate.and_then(|certificate| certificate.spec.served.clone()).unwrap_or_default();
+    let Leaf { serial_number, not_before, .. } = leaf.clone();
+    let wanted = Wanted::Stored { secret: secret.to_owned(), serial_number, not_before };
+    let targets = match targets(names, served, &wanted) {
+        Ok(targets) => targets,
+        Err(finding) => return vec![finding],
+    };
+    let entrances = Entrances::of(cluster, &cluster.namespace, secret).await;
+    let mut findings = findings(&targets, &self_check, &entrances).await;
+    if more > 0 {
+        let advice = "Give them to `certwright check served`.";
+        findings.push(Finding::warn(format!("{more} more names are not checked"), advice));
+    }
+    findings
+}
+
+/// Where to look for a certificate with these names.
+fn targets(names: Vec<String>, served: ServedSpec, wanted: &Wanted) -> Result<Vec<Target>, Finding> {
+    let names = served.server_name.map_or(names, |name| vec![name]);
+    let names: Vec<String> = names.into_iter().filter(|name| !name.starts_with("*.")).collect();
+    if names.is_empty() {
+        let advice = "Set served.serverName to a name that one of them matches, or give such a name to `certwright check served`.";
+        return Err(Finding::warn(
+            "The certificate has only wildcards, which no server can be asked for",
+            advice,
+        ));
+    }
+    let port = served.port.and_then(|port| u16::try_from(port).ok()).unwrap_or(DEFAULT_PORT);
+    let addresses: Vec<IpAddr> = served.addresses.iter().filter_map(|address| address.parse().ok()).collect();
+    let target = |name| Target { name, port, addresses: addresses.clone(), wanted: wanted.clone() };
+    Ok(names.into_iter().map(target).collect())
+}
+
 fn may_be_host(name: &str) -> bool {
     name.contains(['.', ':'])
 }
@@ -176,131 +193,13 @@ async fn certificate(
     match cluster.one::<Certificate>(&api, name, &called).await {
         Ok(certificate) => {
             let certificate = shown(&certificate)?;
-            let entrances = Entrances::of(cluster, &certificate).await;
+            let secret = &certificate.spec.secret_name;
+            let entrances = Entrances::of(cluster, &cluster.namespace, secret).await;
             Ok(Some((certificate, entrances)))
         }
         Err(_) if may_be_host(name) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-async fn findings(targets: &[Target], self_check: &SelfCheck, entrances: &Entrances) -> Vec<Finding> {
-    let looks = targets.iter().map(|target| look(target, self_check, entrances));
-    stream::iter(looks).buffered(AT_ONCE).collect::<Vec<_>>().await.concat()
-}
-
-async fn look(target: &Target, self_check: &SelfCheck, entrances: &Entrances) -> Vec<Finding> {
-    let Target { name, port, addresses, wanted } = target;
-    let looks = match self_check.look(name, *port, addresses).await {
-        Ok(looks) => looks,
-        Err(failure) => {
-            let advice = "The result from this machine may differ from that of others.";
-            return vec![Finding::fail(format!("{name}: {failure}"), advice)];
-        }
-    };
-    let mut findings = Vec::new();
-    for (at, shown) in looks {
-        let leaf = match shown {
-            Ok(chain) => chain.first().and_then(|der| Leaf::from_der(der).ok()),
-            Err(failure) => {
-                findings.push(unreached(name, at, &failure));
-                continue;
-            }
-        };
-        let Some(leaf) = leaf else {
-            let words = format!("{name}: {at} serves a certificate that cannot be read");
-            findings.push(Finding::fail(words, entrances.advice(None)));
-            continue;
-        };
-        let finding = judge(target, at, &leaf, entrances, clock::now());
-        let is_right = finding.level != super::Level::Fail;
-        findings.push(finding);
-        if is_right && let Some(finding) = verified(name, at, wanted, self_check).await {
-            findings.push(finding);
-        }
-    }
-    findings
-}
-
-fn unreached(name: &str, at: SocketAddr, failure: &LookFailure) -> Finding {
-    let advice = match failure {
-        LookFailure::NoHandshake(_) => {
-            "Check what listens there: it must speak TLS from the first byte, without STARTTLS and the PROXY protocol, and know \
-             the name."
-        }
-        _ => {
-            "Check that something listens there, and firewalls. The result from this machine may differ from that of others."
-        }
-    };
-    Finding::fail(format!("{name}: {at} {failure}"), advice)
-}
-
-/// Compares what a server shows with what it should.
-fn judge(target: &Target, at: SocketAddr, leaf: &Leaf, entrances: &Entrances, now: Timestamp) -> Finding {
-    let Target { name, wanted, .. } = target;
-    let described = described(leaf, now);
-    if let Some(controller) = default_of(leaf) {
-        let words = format!("{name}: {at} serves the default certificate of {controller} ({described})");
-        return Finding::fail(words, entrances.advice(Some(controller)));
-    }
-    if !leaf.is_for(name) {
-        let words = format!("{name}: {at} serves a certificate for other names ({described})");
-        return Finding::fail(words, entrances.advice(None));
-    }
-    if let Wanted::Stored { secret, serial_number, not_before } = wanted {
-        let words = match Relation::of(leaf, name, serial_number, *not_before) {
-            Relation::Same => {
-                let words = format!("{name}: {at} serves the certificate in Secret {secret} ({described})");
-                return in_time(words, leaf, now);
-            }
-            Relation::Older => format!("{name}: {at} serves an older certificate ({described})"),
-            Relation::Other | Relation::OtherNames => {
-                format!("{name}: {at} serves another certificate for this name ({described})")
-            }
-        };
-        return Finding::fail(words, entrances.advice(None));
-    }
-    in_time(format!("{name}: {at} serves a certificate for this name ({described})"), leaf, now)
-}
-
-fn in_time(words: String, leaf: &Leaf, now: Timestamp) -> Finding {
-    if let Err(error) = leaf.check_validity(now) {
-        return Finding::fail(format!("{words}: {error}"), "Renew it.");
-    }
-    match leaf.not_after.duration_since(now) < SOON {
-        true => Finding::warn(words, "It expires soon: see whether it is renewed, with `certwright status`."),
-        false => Finding::ok(words),
-    }
-}
-
-fn described(leaf: &Leaf, now: Timestamp) -> String {
-    let name = leaf
-        .common_name
-        .as_ref()
-        .or(leaf.dns_names.first())
-        .map(|name| format!("{name}, "))
-        .unwrap_or_default();
-    let Leaf { serial_number, issuer_name, not_before, not_after, .. } = leaf;
-    format!(
-        "{name}serial number {serial_number}, issued by {issuer_name} at {not_before}, expires {}",
-        away(*not_after, now)
-    )
-}
-
-/// What a client with the roots of this machine thinks of the chain.
-async fn verified(name: &str, at: SocketAddr, wanted: &Wanted, self_check: &SelfCheck) -> Option<Finding> {
-    let config = tls::system_roots().ok()?;
-    let Err(failure) = self_check.verify(name, at, config).await else {
-        return Some(Finding::ok(format!("{name}: this machine trusts it, with the chain that {at} serves")));
-    };
-    let advice = match wanted {
-        Wanted::Stored { .. } => {
-            "With a CA for tests or a private one, this is as it should be. Otherwise the server must serve all of tls.crt, not \
-             only its first certificate."
-        }
-        Wanted::Valid => "The server must serve the whole chain, and this machine must trust its root.",
-    };
-    Some(Finding::warn(format!("{name}: this machine does not trust what {at} serves: {failure}"), advice))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::revocation::Revocation;
+use crate::command::check::{self, Finding};
 use crate::command::outlook;
 use crate::command::output::{BAD, BOLD, GOOD, moment, plain, styled};
 use crate::command::status::field;
@@ -24,6 +25,8 @@ pub(super) struct Inspected<'a> {
     /// The Certificate that it belongs to.
     pub(super) certificate: Option<&'a Certificate>,
     pub(super) users: &'a [String],
+    /// What servers show, if that was looked at.
+    pub(super) served: Option<&'a [Finding]>,
 }
 
 /// The text, and whether nothing is wrong.
@@ -59,6 +62,13 @@ pub(super) fn rendered(inspected: &Inspected<'_>, now: Timestamp) -> (String, bo
         &users.next().map_or("nothing in its namespace".to_owned(), |user| plain(user)),
     ));
     users.for_each(|user| facts.push_str(&field("", &plain(user))));
+    if let Some(findings) = inspected.served {
+        facts.push_str("\nServed, as seen from this machine\n");
+        findings.iter().for_each(|finding| facts.push_str(&check::rendered(finding)));
+        if findings.iter().any(Finding::is_failure) {
+            problems.push("it is not served everywhere as it should be: see below".to_owned());
+        }
+    }
     let word = match problems.is_empty() {
         true => styled(GOOD, "has no problem"),
         false => styled(BAD, "has a problem"),
@@ -194,6 +204,7 @@ mod tests {
             revocation,
             certificate: None,
             users: &["Ingress www (www.example.com)".to_owned(), "Pod p, which mounts it".to_owned()],
+            served: None,
         };
         let (text, is_well) = rendered(&inspected, at.parse().unwrap());
         (anstream::adapter::strip_str(&text).to_string(), is_well)

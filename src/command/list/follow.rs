@@ -1,24 +1,33 @@
 //! `certwright list --watch`: the table, and then a row for each change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, ResourceExt};
 
 use super::table::Presence;
-use super::{Format, List, is_any_checked, name};
-use crate::command::output::{self, print_objects, shown, tell};
+use super::{Format, List, name};
+use crate::command::outlook::{self, named};
+use crate::command::output::{self, print_objects_or_end, print_or_end, shown, tell};
 use crate::command::shards::Shard;
 use crate::command::wait::refused;
-use crate::command::{Cluster, Error, Exit, print};
+use crate::command::{Cluster, Error, Exit};
 use certwright_api::Certificate;
 use certwright_core::reading::Reading;
 use certwright_runtime::clock;
 
-/// The version of each Certificate that was printed, and its cells, by namespace and name.
-type Printed = BTreeMap<(Option<String>, String), (Option<String>, Vec<String>)>;
+/// What was printed, by namespace and name.
+type Printed = BTreeMap<Key, Last>;
+type Key = (Option<String>, String);
+
+/// What was printed of a Certificate.
+struct Last {
+    certificate: Certificate,
+    cells: Vec<String>,
+}
 
 /// Prints until the user has seen enough.
 pub(super) async fn follow(
@@ -36,35 +45,53 @@ pub(super) async fn follow(
         config = config.labels(selector);
     }
     let mut events = pin!(watcher(api, config).default_backoff());
-    let mut screen = Screen { list, shards, served: false, printed: Printed::new(), widths: Vec::new() };
-    let mut found = Vec::new();
+    let mut screen =
+        Screen { list, shards, has_begun: false, served: false, printed: Printed::new(), widths: Vec::new() };
+    let mut found = Found::default();
     loop {
-        match events.next().await {
-            Some(Ok(watcher::Event::Init)) => found.clear(),
-            Some(Ok(watcher::Event::InitApply(object))) => found.extend(usable(object)?),
-            Some(Ok(watcher::Event::InitDone)) => screen.show_all(std::mem::take(&mut found))?,
-            Some(Ok(watcher::Event::Apply(object))) => {
-                if let Some(certificate) = usable(object)? {
-                    screen.show(&certificate, Presence::Exists)?;
-                }
+        let printed = match events.next().await {
+            Some(Ok(event)) => screen.take(event, &mut found),
+            // As without --watch.
+            Some(Err(watcher::Error::InitialListFailed(error))) if !screen.has_begun => {
+                Err(Error::list("Certificates", &error))
             }
-            Some(Ok(watcher::Event::Delete(object))) => {
-                if let Some(certificate) = usable(object)? {
-                    screen.show(&certificate, Presence::Deleted)?;
-                }
-            }
-            Some(Err(error)) => refused(&error)?,
-            None => {
-                return Err(Error::Api { doing: "watch".to_owned(), words: "the watch ended".to_owned() });
-            }
+            Some(Err(error)) => refused(&error),
+            None => Err(Error::Api { doing: "watch".to_owned(), words: "the watch ended".to_owned() }),
+        };
+        match printed {
+            Ok(()) => {}
+            Err(Error::Closed) => return Ok(Exit::Fine),
+            Err(error) => return Err(error),
         }
     }
 }
 
+/// What a watch finds when it starts, or starts anew.
+#[derive(Default)]
+struct Found {
+    certificates: Vec<Certificate>,
+    /// Those that exist, but cannot be read.
+    unreadable: BTreeSet<Key>,
+}
+
+impl Found {
+    fn add(&mut self, reading: Reading<Certificate>) -> Result<(), Error> {
+        let key = key(&reading);
+        match usable(reading)? {
+            Some(certificate) => self.certificates.push(certificate),
+            None => drop(self.unreadable.insert(key)),
+        }
+        Ok(())
+    }
+}
+
+fn key(object: &impl ResourceExt) -> Key {
+    (object.namespace(), object.name_any())
+}
+
 /// A Certificate, unless it cannot be read.
 fn usable(reading: Reading<Certificate>) -> Result<Option<Certificate>, Error> {
-    let called =
-        crate::command::outlook::named("Certificate", reading.namespace().as_deref(), &reading.name_any());
+    let called = named("Certificate", reading.namespace().as_deref(), &reading.name_any());
     match reading.usable() {
         Ok(certificate) => Ok(Some(certificate)),
         Err(fault) => {
@@ -77,6 +104,8 @@ fn usable(reading: Reading<Certificate>) -> Result<Option<Certificate>, Error> {
 struct Screen<'a> {
     list: &'a List,
     shards: &'a [Shard],
+    /// Whether Certificates were listed once.
+    has_begun: bool,
     /// Whether there is a column for what servers show.
     served: bool,
     printed: Printed,
@@ -85,57 +114,95 @@ struct Screen<'a> {
 }
 
 impl Screen<'_> {
-    /// Prints all that has changed since it was printed: at the beginning, everything.
-    fn show_all(&mut self, found: Vec<Certificate>) -> Result<(), Error> {
-        let selected = self.list.selected(found, clock::now());
-        if self.list.output.is_none_or(|format| format == Format::Wide) && self.printed.is_empty() {
-            self.served = is_any_checked(&selected);
-            let columns = self.list.columns(self.shards, self.served);
-            let head: Vec<String> = columns.head().into_iter().map(str::to_owned).collect();
-            self.widths = vec![0; head.len()];
-            for certificate in &selected {
-                let row = columns.row(&shown(certificate)?, Presence::Exists, clock::now());
-                output::widen(&mut self.widths, &row);
+    fn take(&mut self, event: watcher::Event<Reading<Certificate>>, found: &mut Found) -> Result<(), Error> {
+        match event {
+            watcher::Event::Init => *found = Found::default(),
+            watcher::Event::InitApply(object) => found.add(object)?,
+            watcher::Event::InitDone => self.show_all(std::mem::take(found))?,
+            watcher::Event::Apply(object) => {
+                if let Some(certificate) = usable(object)? {
+                    self.show(certificate, Presence::Exists)?;
+                }
             }
-            output::widen(&mut self.widths, &head);
-            if !self.list.no_headers {
-                print(&output::line(&head, &self.widths))?;
+            watcher::Event::Delete(object) => {
+                let last = self.printed.get(&key(&object)).map(|last| last.certificate.clone());
+                if let Some(certificate) = object.usable().ok().or(last) {
+                    self.show(certificate, Presence::Deleted)?;
+                }
             }
         }
-        selected.iter().try_for_each(|certificate| self.show(certificate, Presence::Exists))
+        Ok(())
+    }
+
+    /// Prints all that has changed since it was printed: at the beginning, everything. What was deleted while there was no watch is
+    /// printed, too.
+    fn show_all(&mut self, Found { mut certificates, unreadable }: Found) -> Result<(), Error> {
+        let now = clock::now();
+        self.list.sort(&mut certificates, now);
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.begin(&certificates, now)?;
+        }
+        let there: BTreeSet<Key> = certificates.iter().map(key).chain(unreadable).collect();
+        let is_gone = |(key, _): &(&Key, &Last)| !there.contains(*key);
+        let gone: Vec<_> =
+            self.printed.iter().filter(is_gone).map(|(_, last)| last.certificate.clone()).collect();
+        gone.into_iter().try_for_each(|certificate| self.show(certificate, Presence::Deleted))?;
+        certificates.into_iter().try_for_each(|certificate| self.show(certificate, Presence::Exists))
+    }
+
+    /// Prints the head of the table that these are the first rows of.
+    fn begin(&mut self, certificates: &[Certificate], now: Timestamp) -> Result<(), Error> {
+        if self.list.output.is_some_and(|format| format != Format::Wide) {
+            return Ok(());
+        }
+        let is_listed = |certificate: &&Certificate| self.list.selects(certificate, now);
+        let listed: Vec<_> = certificates.iter().filter(is_listed).collect();
+        self.served = listed.iter().any(|certificate| outlook::served(certificate).is_some());
+        let columns = self.list.columns(self.shards, self.served);
+        let head: Vec<String> = columns.head().into_iter().map(str::to_owned).collect();
+        self.widths = vec![0; head.len()];
+        for certificate in listed {
+            output::widen(&mut self.widths, &columns.row(&shown(certificate)?, Presence::Exists, now));
+        }
+        output::widen(&mut self.widths, &head);
+        if self.list.no_headers { Ok(()) } else { print_or_end(&output::line(&head, &self.widths)) }
     }
 
     /// Prints a Certificate if it has changed. One that is not listed any more is printed once more.
-    fn show(&mut self, certificate: &Certificate, presence: Presence) -> Result<(), Error> {
+    fn show(&mut self, certificate: Certificate, presence: Presence) -> Result<(), Error> {
         let now = clock::now();
-        let key = (certificate.namespace(), certificate.name_any());
-        let is_listed = self.list.selects(certificate, now) && presence == Presence::Exists;
+        let key = key(&certificate);
+        let is_listed = self.list.selects(&certificate, now) && presence == Presence::Exists;
         if !is_listed && !self.printed.contains_key(&key) {
             return Ok(());
         }
-        let row = self.list.columns(self.shards, self.served).row(&shown(certificate)?, presence, now);
-        let version = certificate.resource_version();
+        let cells = self.list.columns(self.shards, self.served).row(&shown(&certificate)?, presence, now);
         let before = self.printed.get(&key);
         match self.list.output {
-            None | Some(Format::Wide) if before.is_some_and(|(_, before)| *before == row) => {}
-            None | Some(Format::Wide) => {
-                output::widen(&mut self.widths, &row);
-                print(&output::line(&row, &self.widths))?;
-            }
             // A watch that starts anew begins with all objects.
-            Some(_) if before.is_some_and(|(before, _)| *before == version) => {}
-            Some(Format::Json) => print_objects(&output::json(certificate)?)?,
-            Some(Format::Yaml) => {
-                let text = serde_yaml::to_string(certificate).map_err(Error::Yaml)?;
-                print_objects(&format!("---\n{text}"))?;
+            _ if is_listed && before.is_some_and(|before| is_same(&before.certificate, &certificate)) => {}
+            None | Some(Format::Wide) if before.is_some_and(|before| before.cells == cells) => {}
+            None | Some(Format::Wide) => {
+                output::widen(&mut self.widths, &cells);
+                print_or_end(&output::line(&cells, &self.widths))?;
             }
-            Some(Format::Name) => print(&name(certificate))?,
+            Some(Format::Json) => print_objects_or_end(&output::json(&certificate)?)?,
+            Some(Format::Yaml) => {
+                let text = serde_yaml::to_string(&certificate).map_err(Error::Yaml)?;
+                print_objects_or_end(&format!("---\n{text}"))?;
+            }
+            Some(Format::Name) => print_or_end(&name(&certificate))?,
         }
         if is_listed {
-            self.printed.insert(key, (version, row));
+            self.printed.insert(key, Last { certificate, cells });
         } else {
             self.printed.remove(&key);
         }
         Ok(())
     }
+}
+
+/// Whether this is the same version of an object.
+fn is_same(one: &Certificate, other: &Certificate) -> bool {
+    one.resource_version() == other.resource_version()
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::event_time;
 use crate::command::handbook::{self, Chapter};
-use crate::command::outlook::{NextAction, Outlook};
+use crate::command::outlook::{NextAction, Outlook, Trouble};
 use crate::command::targets::Target;
 
 /// An object. `docs/command-line.md` documents the fields: do not rename them.
@@ -26,6 +26,8 @@ pub(super) struct Summary {
     problem: Option<Problem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     waits_for: Option<Problem>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_served: Option<Problem>,
     next: Next,
     events: Vec<OneEvent>,
     /// The status of the object, as it is.
@@ -66,18 +68,19 @@ impl Summary {
         events: &[Event],
         status: Value,
     ) -> Self {
-        let trouble = |failed: bool| {
-            let trouble = outlook.trouble.as_ref().filter(|trouble| trouble.failed == failed)?;
+        let problem = |trouble: &Trouble| {
             let entry = handbook::entry(chapter, &trouble.reason);
             let what_to_do =
                 entry.map(|entry| anstream::adapter::strip_str(&handbook::plain(&entry.text, 0)).to_string());
-            Some(Problem {
+            Problem {
                 reason: trouble.reason.clone(),
                 message: trouble.message.clone(),
                 since: trouble.since,
                 what_to_do,
-            })
+            }
         };
+        let trouble =
+            |failed: bool| outlook.trouble.as_ref().filter(|trouble| trouble.failed == failed).map(problem);
         let (action, time) = match &outlook.next {
             NextAction::At(what, time) => ((*what).to_owned(), Some(*time)),
             NextAction::When(words) => (words.clone(), None),
@@ -96,6 +99,7 @@ impl Summary {
             since: outlook.since,
             problem: trouble(true),
             waits_for: trouble(false),
+            not_served: outlook.unserved.as_ref().map(problem),
             next: Next { action, time },
             events: events.iter().map(event).collect(),
             status,
@@ -141,5 +145,43 @@ mod tests {
             "next": { "action": "retries", "time": "2026-01-01T01:07:00Z" }, "events": [], "status": status,
         });
         assert_eq!(summary, expected);
+    }
+
+    #[test]
+    fn a_certificate_that_is_ready_and_not_served_is_told_to_programs_as_well() {
+        let condition = |type_: &str, status: &str, reason: &str, time: &str| {
+            json!({ "type": type_, "status": status, "reason": reason, "message": "it is", "observedGeneration": 1,
+                    "lastTransitionTime": time })
+        };
+        let summary = |served: &str| {
+            let status = json!({
+                "conditions": [
+                    condition("Ready", "True", "Ready", "2026-01-01T00:00:00Z"),
+                    condition("Served", served, "OldCertificateServed", "2026-01-01T00:02:00Z"),
+                ],
+                "renewalTime": "2026-03-01T00:00:00Z",
+            });
+            let certificate: Certificate = serde_json::from_value(json!({
+                "metadata": { "name": "www", "namespace": "shop", "generation": 1 },
+                "spec": { "secretName": "s", "dnsNames": ["a.example.com"], "issuerRef": { "name": "ca" } },
+                "status": status,
+            }))
+            .unwrap();
+            let outlook = outlook::of_certificate(&certificate, "2026-01-01T00:05:00Z".parse().unwrap());
+            let target = Target { kind: Kind::Certificate, name: "www".to_owned() };
+            let of = (&target, Some("shop"), Chapter::Certificates);
+            serde_json::to_value(Summary::new(of, &outlook, &[], status)).unwrap()
+        };
+        let mut wrong = summary("False");
+        let to_do = wrong["notServed"]["whatToDo"].take();
+        assert!(to_do.as_str().is_some_and(|words| words.contains("Reload")), "{to_do}");
+        let served = json!({ "reason": "OldCertificateServed", "message": "it is", "since": "2026-01-01T00:02:00Z",
+                             "whatToDo": null });
+        assert_eq!((&wrong["ready"], &wrong["notServed"]), (&json!(true), &served));
+        assert_eq!(wrong["next"]["action"], "renews");
+        for fields in [&wrong, &summary("True"), &summary("Unknown")] {
+            assert_eq!((&fields["problem"], &fields["waitsFor"]), (&Value::Null, &Value::Null));
+        }
+        assert_eq!(summary("Unknown")["notServed"], Value::Null);
     }
 }

@@ -46,7 +46,7 @@ impl Row {
     }
 
     fn is_ready(&self) -> bool {
-        self.outlook.as_ref().is_ok_and(|outlook| outlook.ready == Some(true) && outlook.trouble.is_none())
+        self.outlook.as_ref().is_ok_and(|outlook| outlook.ready == Some(true) && outlook.problem().is_none())
     }
 
     fn cells(&self, now: Timestamp) -> Vec<String> {
@@ -58,7 +58,7 @@ impl Row {
                     Some(false) => "False",
                     None => "Unknown",
                 };
-                let reason = outlook.trouble.as_ref().map_or("-", |trouble| trouble.reason.as_str());
+                let reason = outlook.problem().map_or("-", |trouble| trouble.reason.as_str());
                 (ready, reason, outlook.next.brief(now))
             }
         };
@@ -69,7 +69,7 @@ impl Row {
         let (since, message) = match &self.outlook {
             Err(error) => (String::new(), format!("cannot be read: {error}")),
             Ok(outlook) => {
-                let trouble = outlook.trouble.as_ref()?;
+                let trouble = outlook.problem()?;
                 let since = trouble.since.map(|since| format!(", since {since}")).unwrap_or_default();
                 (since, format!("{}: {}", trouble.reason, trouble.message))
             }

@@ -1,7 +1,6 @@
 //! What `certwright top` does outside of the screen.
 
-use crate::command::kind::Kind;
-use crate::command::outlook::named;
+use crate::command::rows::Key;
 
 /// What a key causes outside of the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,9 +8,9 @@ pub(super) enum Effect {
     None,
     Quit,
     /// Read what there is to show about an object.
-    Open(Opened),
+    Open(Key),
     /// Make a request about an object.
-    Ask(Request, Opened),
+    Ask(Request, Key),
 }
 
 /// A request to the operator.
@@ -19,14 +18,6 @@ pub(super) enum Effect {
 pub(super) enum Request {
     Renew,
     Retry,
-}
-
-/// An object.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Opened {
-    pub(super) kind: Kind,
-    pub(super) namespace: Option<String>,
-    pub(super) name: String,
 }
 
 impl Request {
@@ -44,12 +35,5 @@ impl Request {
             Self::Renew => "renewal",
             Self::Retry => "retry",
         }
-    }
-}
-
-impl Opened {
-    /// Its name in messages.
-    pub(super) fn called(&self) -> String {
-        named(self.kind.as_str(), self.namespace.as_deref(), &self.name)
     }
 }

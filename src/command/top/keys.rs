@@ -2,10 +2,10 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-use super::effect::{Effect, Opened, Request};
-use super::rows::Standing;
+use super::effect::{Effect, Request};
 use super::state::{Mode, State, Table};
 use crate::command::kind::Kind;
+use crate::command::rows::{Key, Standing};
 
 impl State {
     /// A key is pressed.
@@ -60,8 +60,7 @@ impl State {
             KeyCode::End | KeyCode::Char('G') => self.step(isize::MAX),
             KeyCode::Enter => {
                 if let Some(of) = self.selected() {
-                    self.mode = Mode::Opened { of: of.clone(), text: None, scroll: 0 };
-                    return Effect::Open(of);
+                    return self.open(of);
                 }
             }
             KeyCode::Char('r') => self.confirm(Request::Renew),
@@ -88,7 +87,7 @@ impl State {
         self.show_only(filter, self.only);
     }
 
-    fn press_in_opened(&mut self, key: KeyCode, of: Opened, text: Option<String>, scroll: u16) -> Effect {
+    fn press_in_opened(&mut self, key: KeyCode, of: Key, text: Option<String>, scroll: u16) -> Effect {
         let lines = text.as_ref().map_or(0, |text| text.lines().count());
         let most = u16::try_from(lines).unwrap_or(u16::MAX).saturating_sub(1);
         let scroll = match key {
@@ -121,8 +120,8 @@ impl State {
     }
 
     /// Asks before a request that makes sense.
-    fn confirm_for(&mut self, request: Request, of: Opened) {
-        match (request, of.kind) {
+    fn confirm_for(&mut self, request: Request, of: Key) {
+        match (request, of.kind()) {
             (Request::Renew, Kind::Issuer | Kind::ClusterIssuer) => {
                 self.notice = "Only Certificates are renewed; press t to retry an issuer.".to_owned();
             }

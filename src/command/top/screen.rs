@@ -7,13 +7,13 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Cell, Clear, Paragraph, Row, Sparkline, Table, TableState, Wrap};
 
-use super::effect::{Opened, Request};
-use super::rows::{CertificateRow, IssuerRow, Key, Standing};
+use super::effect::Request;
 use super::state::{DAYS, Load, Mode, State, Table as Which};
+use crate::command::kind::Kind;
 use crate::command::list::table::next;
 use crate::command::outlook::NextAction;
 use crate::command::output::{away, harmless};
-use certwright_api::IssuerKind;
+use crate::command::rows::{CertificateFacts, IssuerFacts, Key, Row as Shown, Standing};
 
 /// The most issuers that are shown at once.
 const ISSUERS: usize = 6;
@@ -21,13 +21,18 @@ const ISSUERS: usize = 6;
 const TIMELINE: u16 = 5;
 /// On a lower screen, there is no timeline.
 const LOW: u16 = 20;
+/// On a narrower screen, only the most important columns are shown, and on one that is not [`WIDE`], not all.
+const NARROW: u16 = 60;
+const WIDE: u16 = 100;
 
+/// The width of the help.
+const HELP_WIDTH: u16 = 78;
 const HELP: &[(&str, &str)] = &[
     ("↑ ↓ j k", "select; PgUp, PgDn, Home, End go further"),
     ("Tab", "switch between Certificates and issuers"),
     ("Enter", "open: what it waits for or what failed, what is next, what to do"),
     ("/", "show only rows with a text in names, reasons or messages"),
-    ("f", "show only what fails, waits, is under way, not seen, or ready"),
+    ("f", "show only what fails, waits, is in progress, and so on"),
     ("Esc", "show everything again; close what is open"),
     ("r", "renew a Certificate"),
     ("t", "retry an issuer, or a Certificate that fails"),
@@ -48,7 +53,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, now: Timestamp) {
         Constraint::Length(1),
     ])
     .areas(area);
-    frame.render_widget(Paragraph::new(headline(state)), top);
+    frame.render_widget(Paragraph::new(headline(state, area.width)), top);
     if let Mode::Opened { of, text, scroll } = &state.mode {
         let rest = Rect { y: when.y, height: area.height.saturating_sub(2), ..area };
         frame.render_widget(opened(of, text.as_deref(), *scroll), rest);
@@ -69,32 +74,50 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &mut State, now: Timestamp) {
 
 fn colored(standing: Standing) -> Style {
     Style::new().fg(match standing {
-        Standing::Failing => Color::Red,
+        Standing::Failing | Standing::Unreadable | Standing::Unserved => Color::Red,
         Standing::Waiting | Standing::Unseen => Color::Yellow,
-        Standing::UnderWay => Color::Cyan,
+        Standing::Working => Color::Cyan,
         Standing::Ready => Color::Green,
     })
+}
+
+fn word(standing: Standing) -> &'static str {
+    match standing {
+        Standing::Failing => "failing",
+        Standing::Unreadable => "unreadable",
+        Standing::Unserved => "not served",
+        Standing::Waiting => "waiting",
+        Standing::Working => "in progress",
+        Standing::Unseen => "unprocessed",
+        Standing::Ready => "ready",
+    }
 }
 
 fn dim() -> Style {
     Style::new().add_modifier(Modifier::DIM)
 }
 
-fn headline(state: &State) -> Line<'static> {
+fn headline(state: &State, width: u16) -> Line<'static> {
     let place =
         state.namespace.clone().map_or("all namespaces".to_owned(), |name| format!("namespace {name}"));
-    let (all, _) = state.counts();
-    let mut spans = vec![Span::styled(format!("certwright, {place}: "), Modifier::BOLD)];
+    let mut spans = Vec::new();
+    if width >= NARROW {
+        spans.push(Span::styled(format!("certwright, {place}: "), Modifier::BOLD));
+    }
     if !state.is_complete {
-        spans.push(Span::styled("waiting for the API server", Color::Yellow));
+        spans.push(match state.fault() {
+            None => Span::styled("waiting for the API server", Color::Yellow),
+            Some(_) => Span::styled("nothing could be read yet", Color::Red),
+        });
         return Line::from(spans);
     }
+    let (all, _) = state.counts();
     spans.push(Span::raw(format!("{all} Certificate{}", if all == 1 { "" } else { "s" })));
     for standing in Standing::ALL {
         let count = state.count(standing);
         if count > 0 {
             spans.push(Span::raw(", "));
-            spans.push(Span::styled(format!("{count} {}", standing.as_str()), colored(standing)));
+            spans.push(Span::styled(format!("{count} {}", word(standing)), colored(standing)));
         }
     }
     Line::from(spans)
@@ -111,13 +134,13 @@ fn footer(state: &State) -> Line<'static> {
         return Line::styled(harmless(&fault), Color::Red);
     }
     let keys = match &state.mode {
-        Mode::Opened { of, .. } if of.kind == crate::command::kind::Kind::Certificate => {
+        Mode::Opened { of, .. } if of.kind() == Kind::Certificate => {
             "Esc back   ↑↓ scroll   r renew   t retry"
         }
         Mode::Opened { .. } => "Esc back   ↑↓ scroll   t retry",
         Mode::Confirm(..) => "y yes   any other key: no",
         Mode::Help => "any key: back",
-        _ => "q quit   Enter open   / filter   f state   Tab issuers   r renew   t retry   ? help",
+        _ => "q quit   ? help   Enter open   / filter   f state   Tab issuers   r renew   t retry",
     };
     Line::styled(keys, dim())
 }
@@ -149,9 +172,9 @@ fn until(time: Timestamp, now: Timestamp) -> String {
 
 /// The name of an object, with its namespace if there can be several.
 fn named(state: &State, key: &Key) -> String {
-    match (&state.namespace, &key.namespace) {
-        (None, Some(namespace)) => format!("{namespace}/{}", key.name),
-        _ => key.name.clone(),
+    match (&state.namespace, key.namespace()) {
+        (None, Some(namespace)) => format!("{namespace}/{}", key.name()),
+        _ => key.name().to_owned(),
     }
 }
 
@@ -164,58 +187,67 @@ fn selected_style(focused: bool) -> Style {
     if focused { Style::new().add_modifier(Modifier::REVERSED) } else { Style::new() }
 }
 
+/// The columns of a table that fit: of each, whether it needs a screen that is not narrow, or a wide one.
+fn fitting<T, const N: usize>(all: [(u16, T); N], width: u16) -> Vec<T> {
+    all.into_iter().filter(|(least, _)| *least <= width).map(|(_, column)| column).collect()
+}
+
 fn draw_issuers(
     frame: &mut Frame<'_>,
     state: &State,
-    issuers: &[(&IssuerRow, Load)],
+    issuers: &[(&Shown, &IssuerFacts, Load)],
     area: Rect,
     now: Timestamp,
 ) {
     let focused = state.table == Which::Issuers;
     let (position, height) = (state.issuer_position(), usize::from(area.height.saturating_sub(3)));
     let first = position.saturating_sub(height / 2).min(issuers.len().saturating_sub(height));
-    let row = |(row, load): &(&IssuerRow, Load)| {
-        let (words, standing) = match (&row.outlook.ready, &row.outlook.trouble) {
-            (Some(true), _) => ("ready".to_owned(), Standing::Ready),
-            (_, Some(trouble)) => (trouble.reason.clone(), Standing::Failing),
-            _ => ("not seen".to_owned(), Standing::Unseen),
+    let row = |(row, facts, load): &(&Shown, &IssuerFacts, Load)| {
+        let words = match &row.outlook.trouble {
+            Some(trouble) => trouble.reason.clone(),
+            None => word(row.standing).to_owned(),
         };
-        let namespace = row.id.namespace.clone();
-        let name = named(state, &Key { namespace, name: row.id.name.clone() });
-        let name = match row.id.kind {
-            IssuerKind::Issuer => name,
-            IssuerKind::ClusterIssuer => format!("{name} (cluster)"),
+        let name = match row.key.kind() {
+            Kind::ClusterIssuer => format!("{} (cluster)", named(state, &row.key)),
+            _ => named(state, &row.key),
         };
-        let account = row
+        let account = facts
             .account
             .as_ref()
-            .map_or(format!("none at {}", row.server), |url| url.trim_start_matches("https://").to_owned());
+            .map_or(format!("none at {}", facts.ca), |url| url.trim_start_matches("https://").to_owned());
         let number = |count: usize| if count == 0 { "-".to_owned() } else { count.to_string() };
-        Row::new([
-            Cell::new(name),
-            Cell::new(words).style(colored(standing)),
-            Cell::new(number(load.certificates)),
-            Cell::new(number(load.in_progress)),
-            Cell::new(number(load.queued)),
-            Cell::new(number(load.paused)),
-            Cell::new(number(load.failing)),
-            Cell::new(account),
-            Cell::new(next(&row.outlook, now)),
-        ])
+        let orders = match facts.most_orders {
+            Some(most) => format!("{}/{most}", load.orders),
+            None => number(load.orders),
+        };
+        Row::new(fitting(
+            [
+                (0, Cell::new(name)),
+                (0, Cell::new(words).style(colored(row.standing))),
+                (NARROW, Cell::new(number(load.certificates))),
+                (0, Cell::new(orders)),
+                (NARROW, Cell::new(number(load.queued))),
+                (NARROW, Cell::new(number(load.paused))),
+                (NARROW, Cell::new(number(load.failing))),
+                (WIDE, Cell::new(account)),
+                (WIDE, Cell::new(next(&row.outlook, now))),
+            ],
+            area.width,
+        ))
     };
-    let rows: Vec<Row<'_>> = issuers.iter().skip(first).take(height).map(row).collect();
-    let head = ["ISSUER", "STATE", "CERTS", "ORDERS", "QUEUED", "PAUSED", "FAILING", "ACCOUNT", "NEXT"];
-    let widths = [
-        Constraint::Fill(3),
-        Constraint::Length(18),
-        Constraint::Length(5),
-        Constraint::Length(6),
-        Constraint::Length(6),
-        Constraint::Length(6),
-        Constraint::Length(7),
-        Constraint::Fill(3),
-        Constraint::Fill(3),
+    let columns = [
+        (0, ("ISSUER", Constraint::Fill(3))),
+        (0, ("STATE", Constraint::Length(if area.width < NARROW { 12 } else { 18 }))),
+        (NARROW, ("CERTS", Constraint::Length(5))),
+        (0, ("ORDERS", Constraint::Length(7))),
+        (NARROW, ("QUEUED", Constraint::Length(6))),
+        (NARROW, ("PAUSED", Constraint::Length(6))),
+        (NARROW, ("FAILING", Constraint::Length(7))),
+        (WIDE, ("ACCOUNT", Constraint::Fill(3))),
+        (WIDE, ("NEXT", Constraint::Fill(3))),
     ];
+    let rows: Vec<Row<'_>> = issuers.iter().skip(first).take(height).map(row).collect();
+    let (head, widths): (Vec<&str>, Vec<Constraint>) = fitting(columns, area.width).into_iter().unzip();
     let table = Table::new(rows, widths)
         .header(Row::new(head).style(Modifier::BOLD))
         .block(block(format!("Issuers ({})", issuers.len()), focused))
@@ -227,29 +259,32 @@ fn draw_issuers(
 fn draw_certificates(frame: &mut Frame<'_>, state: &State, area: Rect, now: Timestamp) {
     let focused = state.table == Which::Certificates;
     let (rows, position) = state.window(usize::from(area.height.saturating_sub(3)));
-    let row = |row: &&CertificateRow| {
+    let row = |(row, facts): &(&Shown, &CertificateFacts)| {
         let (what_next, why) = next_and_why(row, now);
-        Row::new([
-            Cell::new(named(state, &row.key)),
-            Cell::new(row.standing.as_str()).style(colored(row.standing)),
-            Cell::new(row.issuer.name.clone()),
-            Cell::new(row.expires.map_or("-".to_owned(), |end| away(end, now))),
-            Cell::new(what_next),
-            Cell::new(why),
-        ])
+        Row::new(fitting(
+            [
+                (0, Cell::new(named(state, &row.key))),
+                (0, Cell::new(word(row.standing)).style(colored(row.standing))),
+                (WIDE, Cell::new(facts.issuer.name.clone())),
+                (NARROW, Cell::new(facts.expires.map_or("-".to_owned(), |end| away(end, now)))),
+                (0, Cell::new(what_next)),
+                (WIDE, Cell::new(why)),
+            ],
+            area.width,
+        ))
     };
-    let head = ["NAME", "STATE", "ISSUER", "EXPIRES", "NEXT", "WHY"];
-    let widths = [
-        Constraint::Fill(3),
-        Constraint::Length(9),
-        Constraint::Fill(2),
-        Constraint::Length(11),
-        Constraint::Length(26),
-        Constraint::Fill(5),
+    let columns = [
+        (0, ("NAME", Constraint::Fill(3))),
+        (0, ("STATE", Constraint::Length(11))),
+        (WIDE, ("ISSUER", Constraint::Fill(2))),
+        (NARROW, ("EXPIRES", Constraint::Length(11))),
+        (0, ("NEXT", Constraint::Length(if area.width < NARROW { 14 } else { 26 }))),
+        (WIDE, ("WHY", Constraint::Fill(5))),
     ];
+    let (head, widths): (Vec<&str>, Vec<Constraint>) = fitting(columns, area.width).into_iter().unzip();
     let rows: Vec<Row<'_>> = rows.iter().map(row).collect();
     let (all, shown) = state.counts();
-    let only = state.only.map_or(String::new(), |only| format!(", {}", only.as_str()));
+    let only = state.only.map_or(String::new(), |only| format!(", {}", word(only)));
     let with = if state.filter.is_empty() { String::new() } else { format!(", with {:?}", state.filter) };
     let title = match all == shown && only.is_empty() && with.is_empty() {
         true => format!("Certificates ({all})"),
@@ -264,11 +299,11 @@ fn draw_certificates(frame: &mut Frame<'_>, state: &State, area: Rect, now: Time
 }
 
 /// What happens next to a Certificate, and why: the reason is in one of them, the message is in the other one.
-fn next_and_why(row: &CertificateRow, now: Timestamp) -> (String, String) {
+fn next_and_why(row: &Shown, now: Timestamp) -> (String, String) {
     let what_next = next(&row.outlook, now);
-    match (&row.outlook.trouble, &row.outlook.next) {
+    match (row.outlook.problem(), &row.outlook.next) {
         (None, _) => (what_next, String::new()),
-        (Some(trouble), _) if row.standing == Standing::UnderWay => {
+        (Some(trouble), _) if row.standing == Standing::Working => {
             (trouble.reason.clone(), trouble.message.clone())
         }
         (Some(trouble), NextAction::When(_)) => (what_next, trouble.message.clone()),
@@ -278,7 +313,7 @@ fn next_and_why(row: &CertificateRow, now: Timestamp) -> (String, String) {
     }
 }
 
-fn opened(of: &Opened, text: Option<&str>, scroll: u16) -> Paragraph<'static> {
+fn opened(of: &Key, text: Option<&str>, scroll: u16) -> Paragraph<'static> {
     let lines: Vec<Line<'static>> = match text {
         None => vec![Line::from("Reading …")],
         Some(text) => harmless(text)
@@ -308,15 +343,22 @@ fn draw_help(frame: &mut Frame<'_>, area: Rect) {
         })
         .collect();
     let height = u16::try_from(lines.len()).unwrap_or_default() + 2;
-    let place = middle(area, 78, height);
+    // Lines that do not fit are continued on others.
+    let height = if area.width < HELP_WIDTH { area.height } else { height };
+    let place = middle(area, HELP_WIDTH, height);
+    let help = Paragraph::new(lines).wrap(Wrap { trim: false });
     frame.render_widget(Clear, place);
-    frame.render_widget(Paragraph::new(lines).block(block("Keys".to_owned(), true)), place);
+    frame.render_widget(help.block(block("Keys".to_owned(), true)), place);
 }
 
-fn draw_question(frame: &mut Frame<'_>, area: Rect, request: Request, of: &Opened) {
+fn draw_question(frame: &mut Frame<'_>, area: Rect, request: Request, of: &Key) {
     let question = format!(" {} {}? (y/N)", request.verb(), of.called());
-    let width = u16::try_from(question.chars().count()).unwrap_or(u16::MAX).saturating_add(3);
-    let place = middle(area, width.max(30), 3);
+    let length = u16::try_from(question.chars().count()).unwrap_or(u16::MAX);
+    let width = length.saturating_add(3).clamp(30, area.width.max(30));
+    // Lines are broken between words, so that there may be one more than fits.
+    let height = if length.saturating_add(2) < width { 3 } else { length / (width - 2) + 4 };
+    let place = middle(area, width, height);
+    let question = Paragraph::new(question).wrap(Wrap { trim: false });
     frame.render_widget(Clear, place);
-    frame.render_widget(Paragraph::new(question).block(block(String::new(), true)), place);
+    frame.render_widget(question.block(block(String::new(), true)), place);
 }

@@ -24,11 +24,11 @@ use tower::ServiceExt;
 
 use super::access::{Refusal, Token, check_source};
 use super::board::{Board, Changes};
-use super::key::Key;
 use super::page::{FILES, HEADERS};
 use crate::command::handbook::{self, Chapter};
 use crate::command::output::plain;
 use crate::command::request::again;
+use crate::command::rows::Key;
 use crate::command::status::screen;
 use crate::command::{Cluster, Error, Exit, causes};
 use certwright_runtime::server::{Limits, serve};
@@ -89,8 +89,8 @@ impl Answers {
         router.with_state(self)
     }
 
-    fn cluster_of(&self, namespace: Option<&String>) -> Cluster {
-        Cluster { namespace: namespace.cloned().unwrap_or_default(), ..self.cluster.clone() }
+    fn cluster_of(&self, namespace: Option<&str>) -> Cluster {
+        Cluster { namespace: namespace.unwrap_or_default().to_owned(), ..self.cluster.clone() }
     }
 }
 
@@ -118,8 +118,7 @@ async fn handbook() -> Response {
 /// The screen that `certwright status` shows.
 async fn status(State(to): State<Answers>, Path(key): Path<String>) -> Response {
     let Ok(key) = key.parse::<Key>() else { return StatusCode::NOT_FOUND.into_response() };
-    let (namespace, target) = key.target();
-    match screen(&to.cluster_of(namespace.as_ref()), &target).await {
+    match screen(&to.cluster_of(key.namespace()), &key.target()).await {
         Ok(screen) => strip_str(&screen.text).to_string().into_response(),
         Err(error) => failed(&error),
     }
@@ -132,8 +131,7 @@ async fn request(State(to): State<Answers>, Path(key): Path<String>) -> Response
         return (StatusCode::FORBIDDEN, why).into_response();
     }
     let Ok(key) = key.parse::<Key>() else { return StatusCode::NOT_FOUND.into_response() };
-    let (namespace, target) = key.target();
-    match again(&to.cluster_of(namespace.as_ref()), &target).await {
+    match again(&to.cluster_of(key.namespace()), &key.target()).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failed(&error),
     }

@@ -62,6 +62,7 @@ pub(super) struct Seen {
     pub(super) refusal: Option<AccountRefusal>,
     pub(super) latest_terms: Option<String>,
     backoff: Backoff,
+    orders_per_account: usize,
 }
 
 impl ReconcileIssuer {
@@ -92,6 +93,7 @@ impl ReconcileIssuer {
             refusal: None,
             latest_terms: None,
             backoff: context.config.backoff,
+            orders_per_account: context.order_slots.per_account(),
         };
         let mut work = Self { seen, state, progress, unverified, change: None, written: false };
         work.see_secret(secret);
@@ -157,6 +159,7 @@ impl Seen {
             refusal: self.refusal.as_ref(),
             latest_terms: self.latest_terms.as_deref(),
             backoff: self.backoff,
+            orders_per_account: self.orders_per_account,
         }
     }
 

@@ -1,8 +1,5 @@
 //! `cluster demo`: issues a certificate step by step, with external account binding.
 
-mod escapes;
-mod recording;
-
 use std::{
     cell::RefCell,
     collections::BTreeMap,
@@ -18,15 +15,12 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use certwright_cluster::{
     ADDRESS, Cluster, Operator, Pebble, TestNamespace, control_plane,
     forward::{accept_inside, api_socket},
+    terminal::{Line, paint, picture, plain},
 };
 use clap::Args;
 use serde_json::{Value, json};
 use x509_parser::prelude::{GeneralName, Pem, X509Certificate};
 
-use self::{
-    escapes::{paint, plain},
-    recording::{Line, picture},
-};
 use crate::exec::start_cluster;
 
 const NAMESPACE: &str = "demo";
@@ -91,7 +85,7 @@ pub async fn run(state: &Path, api_port: u16, wanted: &Wanted) -> Result<i32> {
     let issued = namespace.get(&format!("secret/{name}")).await?.context("Ready, but there is no Secret")?;
     story.show(name, &issued)?;
     if let Some(file) = &wanted.recording {
-        fs::write(file, picture("make demo", &story.said.borrow()))
+        fs::write(file, picture("make demo", false, &story.said.borrow()))
             .with_context(|| format!("cannot write {}", file.display()))?;
         return Ok(0);
     }
@@ -132,7 +126,7 @@ impl Story {
 
     fn say(&self, line: String) {
         println!("{}", if self.colours { line.clone() } else { plain(&line) });
-        self.said.borrow_mut().push(Line { seconds: self.start.elapsed().as_secs_f32(), text: line });
+        self.said.borrow_mut().push(Line { seconds: Some(self.start.elapsed().as_secs_f32()), text: line });
     }
 
     fn applied(&self, object: &Value, what: &str) {

@@ -21,6 +21,7 @@ pub mod proxy;
 pub mod router;
 pub mod sandbox;
 pub mod shard;
+pub mod terminal;
 pub mod venv;
 
 pub use certwright_programs::{needs, packages, tools};

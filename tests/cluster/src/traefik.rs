@@ -15,7 +15,12 @@ use kube::{
 use serde_json::{Value, json};
 use tokio::{net::TcpStream, process::Command, time::timeout};
 
-use crate::{Cluster, GatewayApi, TRAEFIK_ADDRESS, namespace::FIELD_MANAGER, process::Process};
+use crate::{
+    Cluster, GatewayApi, TRAEFIK_ADDRESS,
+    control_plane::{ADMIN_TOKEN, kubeconfig},
+    namespace::FIELD_MANAGER,
+    process::Process,
+};
 
 /// A running Traefik. It listens on the ports 80 and 443 of [`TRAEFIK_ADDRESS`], so names must resolve to it
 /// ([`Dns::set_a`](crate::Dns::set_a)), and forwards to the endpoints of Services. A cluster can have only one at a time; it is
@@ -35,14 +40,17 @@ impl Traefik {
     /// The name of its IngressClass and of its GatewayClass.
     pub const CLASS: &str = "traefik";
 
-    /// Starts it, in a cluster that has the Gateway API.
-    pub async fn start(cluster: &Cluster, _: &GatewayApi) -> Result<Self> {
+    /// Starts it, in a cluster that has the Gateway API. It reaches the API server through this URL, such as that of a
+    /// [`Proxy`](crate::Proxy).
+    pub async fn start(cluster: &Cluster, _: &GatewayApi, api_server: &str) -> Result<Self> {
         cluster.make_gateway_class(Self::CLASS, GATEWAY_CONTROLLER).await?;
         make_ingress_class(cluster).await?;
         let description = &cluster.description;
+        let credentials = description.state.join(format!("{NAME}.kubeconfig"));
+        fs::write(&credentials, kubeconfig(api_server, &cluster.ca()?.pem, ADMIN_TOKEN))?;
         let mut command = Command::new(description.tools.program("traefik")?);
         command
-            .env("KUBECONFIG", &description.kubeconfig)
+            .env("KUBECONFIG", &credentials)
             .arg(format!("--entrypoints.web.address={TRAEFIK_ADDRESS}:80"))
             .arg(format!("--entrypoints.websecure.address={TRAEFIK_ADDRESS}:443"))
             .arg("--providers.kubernetesingress=true")

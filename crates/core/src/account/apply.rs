@@ -110,9 +110,11 @@ impl State {
             reports.push(Report::LiftRefusal);
         }
         reports.push(Report::InUse);
-        let acme = self.status.acme.as_mut();
-        let news = acme
-            .and_then(|acme| note_terms(acme, snapshot.latest_terms).then(|| changed_terms(acme)).flatten());
+        let mut news = None;
+        if let Some(acme) = &mut self.status.acme {
+            acme.max_concurrent_orders = i32::try_from(snapshot.orders_per_account).ok();
+            news = note_terms(acme, snapshot.latest_terms).then(|| changed_terms(acme)).flatten();
+        }
         self.ready(snapshot, now);
         let rollover = self.plan_rollover(snapshot, now);
         reports.push(Report::Write);

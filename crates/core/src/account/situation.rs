@@ -58,6 +58,8 @@ pub struct Snapshot<'a> {
     pub latest_terms: Option<&'a str>,
     /// Bounds of the wait after failures.
     pub backoff: Backoff,
+    /// How many orders the account may have at a time.
+    pub orders_per_account: usize,
 }
 
 /// What the decision on the next step is based on: a snapshot, and the state of the account.

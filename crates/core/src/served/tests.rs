@@ -1,9 +1,11 @@
-use jiff::Timestamp;
+use std::time::Duration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use proptest::prelude::*;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SerialNumber};
 
 use super::*;
-use certwright_api::{IssuerRef, ServedSpec};
+use certwright_api::{IssuanceRecord, IssuerRef, ServedSpec};
 
 const PUBLIC: &str = "192.0.2.20";
 const PRIVATE: &str = "10.0.0.20";
@@ -49,12 +51,12 @@ fn a_name_that_is_not_the_certificates_or_a_port_that_is_not_allowed_is_not_look
 fn the_certificate_in_the_secret_is_served() {
     let (stored, plan) = (leaf(&["a.test", "b.test"], 5), planned(&["a.test", "b.test"]));
     let right = || Ok(vec![at(PUBLIC, certificate(&stored))]);
-    let verdict = plan.judge(&stored, "web-tls", &[looked("a.test", right()), looked("b.test", right())]);
+    let verdict = plan.judge(&in_secret(&stored), &[looked("a.test", right()), looked("b.test", right())]);
     assert_eq!((verdict.is, verdict.reason), (Some(true), "Served"));
     assert_eq!(verdict.message, "The certificate in Secret web-tls is served for 2 names");
     // Many pods have no way to IPv6.
     let six = vec![at("2001:db8::1", Shown::NoConnection), at(PUBLIC, certificate(&stored))];
-    let verdict = planned(&["a.test"]).judge(&stored, "web-tls", &[looked("a.test", Ok(six))]);
+    let verdict = planned(&["a.test"]).judge(&in_secret(&stored), &[looked("a.test", Ok(six))]);
     assert_eq!((verdict.is, verdict.reason), (Some(true), "Served"));
     assert_eq!(verdict.message, "The certificate in Secret web-tls is served for a.test");
 }
@@ -63,15 +65,24 @@ fn the_certificate_in_the_secret_is_served() {
 fn an_older_certificate_is_told_by_its_name_and_age() {
     let (stored, old) = (leaf(&["a.test"], 5), leaf(&["a.test"], 2));
     let shown = vec![at("192.0.2.19", certificate(&stored)), at(PUBLIC, certificate(&old))];
-    let verdict = planned(&["a.test"]).judge(&stored, "web-tls", &[looked("a.test", Ok(shown))]);
+    let verdict = planned(&["a.test"]).judge(&in_secret(&stored), &[looked("a.test", Ok(shown))]);
     assert_eq!((verdict.is, verdict.reason), (Some(false), "OldCertificateServed"));
     assert_eq!(
         verdict.message,
         "a.test: 192.0.2.20:443 serves an older certificate (serial number 02, issued by a.test, valid from \
-         2026-01-02T00:00:00Z); what serves the name has not read Secret web-tls since it changed: reload or restart it"
+         2026-01-02T00:00:00Z); what serves the name has not read Secret web-tls since its certificate was ordered at \
+         2026-01-05T12:00:00Z: reload or restart it"
+    );
+    let unknown = Stored { ordered: None, ..in_secret(&stored) };
+    let shown = vec![at(PUBLIC, certificate(&old))];
+    let verdict = planned(&["a.test"]).judge(&unknown, &[looked("a.test", Ok(shown))]);
+    assert!(
+        verdict.message.contains("Secret web-tls since it changed: reload or restart"),
+        "{}",
+        verdict.message
     );
     let newer = vec![at(PUBLIC, certificate(&leaf(&["a.test"], 6)))];
-    let verdict = planned(&["a.test"]).judge(&stored, "web-tls", &[looked("a.test", Ok(newer))]);
+    let verdict = planned(&["a.test"]).judge(&in_secret(&stored), &[looked("a.test", Ok(newer))]);
     assert_eq!((verdict.is, verdict.reason), (Some(false), "OtherCertificateServed"));
     assert!(
         verdict.message.contains("serves another certificate for this name (serial"),
@@ -85,7 +96,7 @@ fn the_certificate_of_somebody_else_is_quoted_only_if_everybody_can_see_it() {
     let stored = leaf(&["a.test"], 5);
     let judged = |address: &str, shown: &Leaf| {
         let shown = vec![at(address, certificate(shown))];
-        let verdict = planned(&["a.test"]).judge(&stored, "web-tls", &[looked("a.test", Ok(shown))]);
+        let verdict = planned(&["a.test"]).judge(&in_secret(&stored), &[looked("a.test", Ok(shown))]);
         assert_eq!((verdict.is, verdict.reason), (Some(false), "OtherCertificateServed"), "{address}");
         verdict.message
     };
@@ -120,10 +131,48 @@ fn the_certificate_of_somebody_else_is_quoted_only_if_everybody_can_see_it() {
 }
 
 #[test]
+fn only_the_certificate_that_was_issued_last_has_a_known_order() {
+    let issued = |day: u8| IssuanceRecord {
+        time: Time(format!("2026-01-0{day}T12:00:00Z").parse().unwrap()),
+        not_after: Time(leaf(&["a.test"], day).not_after),
+        names_digest: String::new(),
+        account: String::new(),
+    };
+    let status = CertificateStatus { recent_issuances: vec![issued(2), issued(5)], ..Default::default() };
+    assert_eq!(ordered(&status, &leaf(&["a.test"], 5)), Some("2026-01-05T12:00:00Z".parse().unwrap()));
+    assert_eq!(ordered(&status, &leaf(&["a.test"], 2)), None, "somebody has restored it");
+    assert_eq!(ordered(&CertificateStatus::default(), &leaf(&["a.test"], 5)), None);
+}
+
+#[test]
+fn the_issuer_of_a_certificate_on_a_private_network_is_not_told_to_whoever_guesses_its_name() {
+    let stored = leaf(&["vault.internal"], 5);
+    let judged = |address: &str, shown: Leaf| {
+        let shown = vec![at(address, certificate(&shown))];
+        planned(&["vault.internal"])
+            .judge(&in_secret(&stored), &[looked("vault.internal", Ok(shown))])
+            .message
+    };
+    let theirs = || made(vec!["vault.internal".to_owned()], "Private CA", 2);
+    let message = judged(PRIVATE, theirs());
+    assert!(
+        message.contains(
+            "10.0.0.20:443 serves an older certificate (valid from 2026-01-02T00:00:00Z); what serves"
+        ),
+        "{message}"
+    );
+    assert!(judged(PUBLIC, theirs()).contains("serial number 02, issued by Private CA, "));
+    assert!(
+        judged(PRIVATE, leaf(&["vault.internal"], 2))
+            .contains("serial number 02, issued by vault.internal, ")
+    );
+}
+
+#[test]
 fn what_cannot_be_reached_is_unknown_and_does_not_tell_why() {
     let stored = leaf(&["a.test", "b.test"], 5);
     let judged = |looked: &[Looked]| {
-        let verdict = planned(&["a.test", "b.test"]).judge(&stored, "web-tls", looked);
+        let verdict = planned(&["a.test", "b.test"]).judge(&in_secret(&stored), looked);
         assert_eq!(verdict.is, None);
         (verdict.reason, verdict.message)
     };
@@ -151,7 +200,7 @@ fn a_message_has_a_few_problems_the_worst_first() {
     let mut shown: Vec<_> = (0..9).map(|host| at(&format!("192.0.2.{host}"), certificate(&old))).collect();
     shown.push(at("192.0.2.200", certificate(&other)));
     shown.push(at("192.0.2.201", Shown::NoConnection));
-    let verdict = planned(&["a.test"]).judge(&stored, "web-tls", &[looked("a.test", Ok(shown))]);
+    let verdict = planned(&["a.test"]).judge(&in_secret(&stored), &[looked("a.test", Ok(shown))]);
     assert_eq!(verdict.reason, "OtherCertificateServed");
     assert!(
         verdict.message.starts_with("a.test: 192.0.2.200:443 serves a certificate for other names (x.test)")
@@ -169,6 +218,14 @@ fn whoever_repairs_it_sees_that_soon() {
     assert_eq!(next_look(hours(6), u32::MAX), hours(6));
 }
 
+#[test]
+fn after_a_start_the_first_looks_are_spread() {
+    let look =
+        |was_served, fraction| first_look(Duration::from_hours(6), was_served, fraction).as_secs() / 60;
+    assert_eq!([look(true, 0.0), look(true, 0.5), look(true, 1.0)], [0, 30, 60]);
+    assert_eq!([look(false, 0.0), look(false, 0.5), look(false, 1.0)], [2, 7, 12]);
+}
+
 proptest! {
     #[test]
     fn whatever_servers_show_a_message_is_bounded_and_only_the_stored_certificate_everywhere_is_served(
@@ -183,7 +240,7 @@ proptest! {
             .iter()
             .map(|kinds_at| looked("a.test", Ok(kinds_at.iter().map(|kind| at(PUBLIC, kinds[*kind].clone())).collect())))
             .collect();
-        let verdict = planned(&["a.test"]).judge(&stored, "web-tls", &looked);
+        let verdict = planned(&["a.test"]).judge(&in_secret(&stored), &looked);
         prop_assert!(verdict.message.len() < 2000, "{}", verdict.message);
         let wrong = shown.iter().flatten().any(|kind| [1, 2].contains(kind));
         let all = shown.iter().all(|name| name.is_empty() || name.contains(&0));
@@ -201,6 +258,10 @@ fn spec(names: &[&str], change: impl FnOnce(&mut CertificateSpec)) -> Certificat
     };
     change(&mut spec);
     spec
+}
+
+fn in_secret(leaf: &Leaf) -> Stored<'_> {
+    Stored { secret: "web-tls", leaf, ordered: Some("2026-01-05T12:00:00Z".parse().unwrap()) }
 }
 
 fn planned(names: &[&str]) -> Plan {

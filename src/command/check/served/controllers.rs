@@ -6,7 +6,6 @@ use kube::{Api, ResourceExt};
 
 use crate::command::Cluster;
 use crate::command::output::plain;
-use certwright_api::Certificate;
 
 /// What leads to the Secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,15 +31,13 @@ const CONTROLLERS: &[(&str, &str)] = &[
 ];
 
 impl Entrances {
-    /// The Ingresses in the Certificate's namespace that name its Secret.
-    pub(super) async fn of(cluster: &Cluster, certificate: &Certificate) -> Self {
-        let namespace = certificate.namespace().unwrap_or_default();
-        let api: Api<Ingress> = Api::namespaced(cluster.client.clone(), &namespace);
+    /// The Ingresses in this namespace that name the Secret.
+    pub(super) async fn of(cluster: &Cluster, namespace: &str, secret: &str) -> Self {
+        let api: Api<Ingress> = Api::namespaced(cluster.client.clone(), namespace);
         let Ok(ingresses) = api.list(&ListParams::default()).await else { return Self::Unknown };
-        let secret = certificate.spec.secret_name.clone();
-        let found = ingresses.items.iter().filter(|ingress| names(ingress, &secret));
+        let found = ingresses.items.iter().filter(|ingress| names(ingress, secret));
         let found = found.map(|ingress| (plain(&ingress.name_any()), class(ingress))).collect();
-        Self::Ingresses { secret, namespace, found }
+        Self::Ingresses { secret: secret.to_owned(), namespace: namespace.to_owned(), found }
     }
 
     /// What to do about what is served; `default_of` is the controller that serves its default certificate.

@@ -12,6 +12,7 @@ const LIMITS = { problems: 30, issuers: 20, certificates: 100 };
 const STATES = [
   ["", "All", () => true],
   ["failing", "Failing", (row) => row.state === "failing"],
+  ["unserved", "Not served", (row) => row.state === "unserved"],
   ["waiting", "Waiting", (row) => row.state === "waiting"],
   ["working", "In progress", (row) => row.state === "working"],
   ["overdue", "Overdue", isOverdue],
@@ -113,7 +114,7 @@ function summary(certificates) {
     type: "button", className: `tile ${state}`, "aria-pressed": String(filters.state === state),
     onclick: () => choose({ state: filters.state === state ? "" : state }),
   }, make("b", null, digits(count)), ` ${name}`);
-  const rare = ["unseen", "unreadable", "overdue"];
+  const rare = ["unseen", "unreadable", "unserved", "overdue"];
   fillKeepingFocus(element("summary"), tiles.filter(({ state, count }) => count || !rare.includes(state)).map(tile));
 }
 

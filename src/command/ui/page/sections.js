@@ -9,7 +9,7 @@ const WEEK = 7 * 86400;
 // Whether someone should look at it: what fails or waits, and what has been in progress for long.
 export function isProblem(row) {
   const lasts = now() - (row.since ?? now()) > QUARTER;
-  return ["failing", "waiting", "unreadable"].includes(row.state) || (["working", "unseen"].includes(row.state) && lasts);
+  return ["failing", "waiting", "unreadable", "unserved"].includes(row.state) || (["working", "unseen"].includes(row.state) && lasts);
 }
 
 // Whether it has expired, or should have been renewed an hour ago.
@@ -17,7 +17,7 @@ export function isOverdue(row) {
   return (row.notAfter ?? Infinity) < now() || (row.renewal ?? Infinity) < now() - 3600;
 }
 
-const RANKS = { failing: 0, waiting: 0, unreadable: 0, unseen: 1, working: 2, ready: 3 };
+const RANKS = { failing: 0, waiting: 0, unreadable: 0, unserved: 0, unseen: 1, working: 2, ready: 3 };
 
 // The order in which Certificates need attention: trouble first, then those that have no valid certificate, then the next to expire.
 export function urgency(one, other) {

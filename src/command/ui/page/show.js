@@ -75,6 +75,7 @@ const WORDS = {
   ready: ["✓", "Ready"],
   unseen: ["?", "Not processed"],
   unreadable: ["!", "Unreadable"],
+  unserved: ["≠", "Not served"],
 };
 
 export function state(of, ready) {

@@ -73,6 +73,7 @@ fn snapshot<'a>(
         refusal,
         latest_terms: None,
         backoff: Backoff::default(),
+        orders_per_account: 50,
     }
 }
 

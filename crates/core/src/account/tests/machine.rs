@@ -158,6 +158,18 @@ fn an_attempt_that_failed_is_forgotten_once_the_account_is_deactivated() {
     assert_eq!(world.status.deactivation, None);
 }
 
+#[test]
+fn the_status_says_how_many_orders_the_account_may_have_at_a_time() {
+    let mut world = World::new();
+    world.settle();
+    world.orders_per_account = 7;
+    world.settle();
+    check_account(&world);
+    let effects = world.effects;
+    world.settle();
+    assert_eq!(world.effects, effects, "it is written once");
+}
+
 /// Checks that the issuer is ready, and that the CA, the Secret and the status agree on its account.
 pub(super) fn check_account(world: &World) {
     assert!(world.is_ready(), "{:?}", world.status);
@@ -171,4 +183,5 @@ pub(super) fn check_account(world: &World) {
     assert_eq!(recorded.url, account.url);
     assert_eq!(recorded.key_id, account.key_id);
     assert_eq!(world.status.failed_attempts, None);
+    assert_eq!(acme.max_concurrent_orders, i32::try_from(world.orders_per_account).ok());
 }

@@ -24,5 +24,6 @@ pub(in crate::account) fn snapshot<'a>(spec: &'a AcmeIssuer, key_secret: &'a Key
         refusal: None,
         latest_terms: None,
         backoff: Backoff::default(),
+        orders_per_account: 50,
     }
 }

@@ -60,6 +60,7 @@ pub(in crate::account) struct World {
     pub spec: AcmeIssuer,
     pub generation: i64,
     pub request: Option<String>,
+    pub orders_per_account: usize,
     pub deactivate: Option<String>,
     pub rebind: Option<String>,
     pub deleted: Option<Timestamp>,
@@ -99,6 +100,7 @@ impl World {
             spec: AcmeIssuer { server: SERVER.to_owned(), ..AcmeIssuer::default() },
             generation: 1,
             request: None,
+            orders_per_account: 50,
             deactivate: None,
             rebind: None,
             deleted: None,
@@ -283,6 +285,7 @@ impl World {
                 validating: false,
                 must_stay: None,
             },
+            orders_per_account: self.orders_per_account,
             ..super::snapshot(&seen.spec, &seen.key_secret)
         }
     }

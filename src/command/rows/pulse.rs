@@ -20,7 +20,10 @@ pub struct Pulse(watch::Sender<Option<String>>);
 
 impl Pulse {
     /// Asks the API server without end.
-    pub async fn feel(&self, ask: impl AsyncFn() -> Result<(), kube::Error>) -> Infallible {
+    pub async fn feel<A>(&self, ask: impl Fn() -> A) -> Infallible
+    where
+        A: Future<Output = Result<(), kube::Error>>,
+    {
         let mut questions = interval(BETWEEN);
         questions.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

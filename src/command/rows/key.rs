@@ -1,9 +1,10 @@
-//! Which object a row is about. The page uses it in paths.
+//! Which object a row is about. The page of `certwright ui` uses it in paths.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::command::kind::Kind;
+use crate::command::outlook::named;
 use crate::command::targets::Target;
 use crate::controller::issuer_record::IssuerId;
 use certwright_api::IssuerKind;
@@ -19,26 +20,46 @@ pub enum Key {
 }
 
 impl Key {
-    /// Its namespace, and its kind and name.
-    pub fn target(self) -> (Option<String>, Target) {
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
         match self {
-            Self::Certificate(namespace, name) => (Some(namespace), Target { kind: Kind::Certificate, name }),
-            Self::Issuer(IssuerId { kind, namespace, name }) => {
-                (namespace, Target { kind: kind.into(), name })
-            }
+            Self::Certificate(..) => Kind::Certificate,
+            Self::Issuer(id) => id.kind.into(),
         }
+    }
+
+    /// Its namespace, if it has one.
+    pub fn namespace(&self) -> Option<&str> {
+        match self {
+            Self::Certificate(namespace, _) => Some(namespace),
+            Self::Issuer(id) => id.namespace.as_deref(),
+        }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Certificate(_, name) => name,
+            Self::Issuer(id) => &id.name,
+        }
+    }
+
+    /// The object in messages.
+    pub fn called(&self) -> String {
+        named(self.kind().as_str(), self.namespace(), self.name())
+    }
+
+    /// The object, for a command about it.
+    pub fn target(&self) -> Target {
+        Target { kind: self.kind(), name: self.name().to_owned() }
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Certificate(namespace, name) => write!(f, "certificate/{namespace}/{name}"),
-            Self::Issuer(IssuerId { namespace: Some(namespace), name, .. }) => {
-                write!(f, "issuer/{namespace}/{name}")
-            }
-            Self::Issuer(IssuerId { namespace: None, name, .. }) => write!(f, "clusterissuer/{name}"),
-        }
+        write!(f, "{}/", self.kind().singular())?;
+        self.namespace().map_or(Ok(()), |namespace| write!(f, "{namespace}/"))?;
+        f.write_str(self.name())
     }
 }
 
