@@ -1,7 +1,6 @@
 //! A program in a pseudo-terminal, and what is on its screen.
 
 use std::num::NonZeroU16;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use certwright_cluster::TestNamespace;
@@ -70,7 +69,7 @@ impl Terminal {
 
     /// Waits until the program ends, and returns what is on the screen then.
     pub async fn end(&mut self) -> Result<String> {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + SOON;
         while timeout_at(deadline, self.read()).await.context("it does not end")?? {}
         Ok(self.parser.screen().contents())
     }
@@ -84,7 +83,7 @@ impl Terminal {
     /// Waits until the program ends. Returns its exit code, and whether it has left the terminal as it was.
     pub async fn ends(mut self) -> Result<(Option<i32>, bool)> {
         self.end().await?;
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + SOON;
         let status = timeout_at(deadline, self.child.wait()).await.context("it does not end")??;
         let screen = self.parser.screen();
         Ok((status.code(), !screen.alternate_screen() && !screen.hide_cursor()))
