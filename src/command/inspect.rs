@@ -13,6 +13,7 @@ use self::text::{Inspected, rendered};
 use self::users::users;
 use super::check::served;
 use super::failures::Failures;
+use super::names::is_name;
 use super::outlook::named;
 use super::output::fit_terminal;
 use super::{Cluster, ClusterArgs, EgressArgs, Error, Exit, print};
@@ -80,7 +81,7 @@ impl Inspect {
             Some(Ok(chain)) => look_up(chain, &Egress::new(self.egress.rules(), |_| {}), now).await,
             _ => Revocation::NotChecked("there is no certificate".to_owned()),
         };
-        let certificate = match annotation(&secret, ANNOTATION_CERTIFICATE) {
+        let certificate = match annotation(&secret, ANNOTATION_CERTIFICATE).filter(|owner| is_name(owner)) {
             Some(owner) => {
                 let api = Api::<Reading<Certificate>>::namespaced(cluster.client.clone(), namespace);
                 api.get(owner).await.ok().and_then(|found| found.usable().ok())

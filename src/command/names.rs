@@ -1,5 +1,5 @@
-//! Names of objects that exist, for the completion of a command line. A shell waits for them, so an API server that does not answer
-//! soon, or refuses, is the same as one without objects.
+//! Names of objects: what can be one, and which exist, for the completion of a command line. A shell waits for these, so an API
+//! server that does not answer soon, or refuses, is the same as one without objects.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
@@ -19,8 +19,8 @@ use certwright_api::{Certificate, ClusterIssuer, Issuer};
 
 /// How long to wait for the API server.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The maximum number of names.
-const MOST: u32 = 1000;
+/// How many names the API server returns at a time.
+const PAGE: u32 = 1000;
 
 /// The command line so far.
 struct Line {
@@ -114,8 +114,21 @@ async fn list_some<K>(api: Api<K>, which: ListParams) -> Option<Vec<String>>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {
-    let found = api.list_metadata(&which.limit(MOST)).await.ok()?;
-    Some(found.items.iter().map(ResourceExt::name_any).collect())
+    let (mut names, mut which) = (Vec::new(), which.limit(PAGE));
+    loop {
+        let page = api.list_metadata(&which).await.ok()?;
+        names.extend(page.items.iter().map(ResourceExt::name_any));
+        match page.metadata.continue_.filter(|next| !next.is_empty()) {
+            Some(next) => which = which.continue_token(&next),
+            None => return Some(names),
+        }
+    }
+}
+
+/// Whether this can be the name of an object or a namespace: it becomes part of a path of the API server.
+pub fn is_name(text: &str) -> bool {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
+    (1..=253).contains(&text.len()) && text.chars().all(allowed) && !text.starts_with('.')
 }
 
 impl Line {

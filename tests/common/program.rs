@@ -59,6 +59,14 @@ pub fn command(ns: &TestNamespace, arguments: &[&str]) -> Command {
     command
 }
 
+/// What a shell offers as the last of these words.
+pub async fn completed(words: &[&str]) -> Result<Vec<String>> {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_certwright"));
+    command.env("CERTWRIGHT_COMPLETE", "fish").args(["--", "certwright"]).args(words);
+    let output = run(command).await?.ended(0)?.output;
+    Ok(output.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect())
+}
+
 /// `certwright` alone, without a cluster.
 pub async fn alone(arguments: &[&str]) -> Result<Ran> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_certwright"));

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::common::program::{alone, certwright, command, kubeconfig_through, link_as, run};
+use crate::common::program::{alone, certwright, command, completed, kubeconfig_through, link_as, run};
 use crate::common::{SOON, certificate, issued, issuer, of_issuer, ready, revision};
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::proxy::Action;
@@ -115,19 +115,13 @@ async fn shells_and_kubectl_complete_names_of_objects() -> Result<()> {
             ns.apply(&certificate(name, &["a.example.com"], "")).await?;
         }
         ns.apply(&issuer("https://ca.test/dir", "", "").replace("    caBundle: \n", "")).await?;
-        let candidates = async |words: &[&str]| -> Result<Vec<String>> {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_certwright"));
-            command.env("CERTWRIGHT_COMPLETE", "fish").args(["--", "certwright"]).args(words);
-            let output = run(command).await?.ended(0)?.output;
-            Ok(output.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned()).collect())
-        };
         let namespace = format!("--namespace={}", ns.name);
-        assert_eq!(candidates(&[&namespace, "status", "certificate", "we"]).await?, ["web", "west"]);
-        assert_eq!(candidates(&["renew", "--wait", &namespace, "api", "wes"]).await?, ["west"]);
-        assert_eq!(candidates(&["status", &namespace, "issuer/"]).await?, ["issuer/ca"]);
-        assert_eq!(candidates(&["status", "cert"]).await?, ["certificate"]);
-        assert_eq!(candidates(&["list", "-n", &ns.name]).await?, [ns.name.as_str()]);
-        ensure!(candidates(&["rollo"]).await? == ["rollover"], "commands are completed as well");
+        assert_eq!(completed(&[&namespace, "status", "certificate", "we"]).await?, ["web", "west"]);
+        assert_eq!(completed(&["renew", "--wait", &namespace, "api", "wes"]).await?, ["west"]);
+        assert_eq!(completed(&["status", &namespace, "issuer/"]).await?, ["issuer/ca"]);
+        assert_eq!(completed(&["status", "cert"]).await?, ["certificate"]);
+        assert_eq!(completed(&["list", "-n", &ns.name]).await?, [ns.name.as_str()]);
+        ensure!(completed(&["rollo"]).await? == ["rollover"], "commands are completed as well");
 
         let directory = tempfile::tempdir()?;
         let plugin = link_as(directory.path(), "kubectl_complete-certwright")?;

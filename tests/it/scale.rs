@@ -14,6 +14,7 @@ use tokio::time::{interval, timeout};
 use crate::common::accounts::uri;
 use crate::common::annotations::requests;
 use crate::common::faults::{ready_behind_proxy, steady};
+use crate::common::program::completed;
 use crate::common::{SOON, certificate, issued};
 
 const FEW: usize = 20;
@@ -34,6 +35,8 @@ async fn a_start_and_an_issuance_cost_the_same_beside_two_thousand_certificates(
         let few = Work::of(ns, "few", FEW).await?;
         fill(ns, &account, FEW, MANY).await?;
         let many = Work::of(ns, "many", MANY + NEW).await?;
+        let names = completed(&["--namespace", &ns.name, "renew", "rest-99"]).await?;
+        assert_eq!(names.len(), 11, "the API server lists names in pages: {names:?}");
 
         for work in [&few, &many] {
             let writes = ["create", "update", "patch", "delete"];

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::command::kind::Kind;
+use crate::command::names::is_name;
 use crate::command::outlook::named;
 use crate::command::targets::Target;
 use crate::controller::issuer_record::IssuerId;
@@ -86,12 +87,6 @@ impl FromStr for Key {
             _ => Err(NoKey),
         }
     }
-}
-
-/// Whether this can be the name of an object or a namespace: it becomes part of a path of the API server.
-fn is_name(text: &str) -> bool {
-    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '.');
-    (1..=253).contains(&text.len()) && text.chars().all(allowed) && !text.starts_with('.')
 }
 
 #[cfg(test)]
