@@ -72,7 +72,11 @@ pub fn next_chore(status: &CertificateStatus) -> Option<Timestamp> {
 
 fn next_of_issuance(situation: &Situation<'_>, now: Timestamp) -> IssuanceStep {
     if let Some(leftovers) = situation.state.leftovers(situation.seen, now) {
-        return IssuanceStep::Remove(leftovers);
+        // Without the key, the order cannot tell any more that its certificate is the one that was requested.
+        return match situation.renew_request_is_recorded() {
+            true => IssuanceStep::Remove(leftovers),
+            false => IssuanceStep::Record,
+        };
     }
     let wanted = match situation.wanted {
         Ok(wanted) => wanted,

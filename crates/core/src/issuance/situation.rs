@@ -239,6 +239,12 @@ impl Situation<'_> {
             && self.renew_request != self.state.status.observed_renew_request.as_deref()
     }
 
+    /// Whether the object itself says which renewal request was completed.
+    pub(super) fn renew_request_is_recorded(&self) -> bool {
+        let recorded = self.recorded.and_then(|recorded| recorded.observed_renew_request.as_ref());
+        recorded == self.state.status.observed_renew_request.as_ref()
+    }
+
     pub(super) fn has_leftovers(&self, now: Timestamp) -> bool {
         self.state.status.order.is_some()
             || (self.backup.is_some() && self.next_duplicate(now).is_none())

@@ -158,6 +158,18 @@ fn a_crash_at_every_point_of_a_revocation_loses_nothing() {
     }
 }
 
+/// The key of the order is removed while only the operator knows that the request is answered.
+#[test]
+fn a_renewal_that_was_requested_is_made_once_though_the_operator_crashes_again_and_again() {
+    let (mut world, first) = issued(RevocationCause::Replaced);
+    world.writes.extend([Write::Succeeds; 4]);
+    world.writes.push_back(Write::Fails);
+    causes(&mut world, RevocationCause::Replaced);
+    run_with_crashes(&mut world, vec![6, 1, 3]);
+    assert_eq!(last(&world).serial_number, first);
+    assert_eq!(world.state.status.revision, Some(2));
+}
+
 /// The request arrives after the certificate is stored, and before the issuance has ended.
 #[test]
 fn a_certificate_that_is_revoked_before_its_issuance_ends_is_replaced_by_another_order() {
