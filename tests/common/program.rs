@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use super::SOON;
 use anyhow::{Context, Result, ensure};
 use certwright_cluster::{Proxy, TestNamespace};
 use k8s_openapi::api::authentication::v1::TokenRequest;
@@ -101,6 +102,8 @@ pub fn link_as(directory: &Path, name: &str) -> Result<PathBuf> {
 pub async fn kubeconfig_of(ns: &TestNamespace, account: &str) -> Result<tempfile::NamedTempFile> {
     let request: TokenRequest =
         serde_json::from_value(serde_json::json!({"spec": {"expirationSeconds": 3600}}))?;
+    // Kubernetes creates that of a namespace soon after the namespace.
+    ns.wait(&format!("serviceaccount/{account}"), SOON, |_| true).await?;
     let accounts = ns.api::<ServiceAccount>();
     let token = accounts.create_token_request(account, &PostParams::default(), &request).await?;
     let token = token.status.context("no token")?.token;

@@ -95,7 +95,8 @@ async fn sigterm_ends_the_operator_in_time_while_the_api_server_hangs() -> Resul
         ns.apply(&issuer("https://192.0.2.10:1/dir", &ns.cluster.ca()?.pem, "")).await?;
         hanging.reached().await?;
         let took = operator.terminate().await?;
-        assert!(took < Duration::from_secs(5), "it took {took:?}");
+        // It waits for five seconds for what is in progress, and for half a lease duration for the release of the Lease.
+        assert!(took < Duration::from_secs(14), "it took {took:?}");
         Ok(())
     })
     .await
