@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
 use super::outcome::{Consequence, Download, Outcome, Report};
-use super::report::SHORT_WAIT;
 use super::{
     Challenged, Ending, Failure, Learned, Proof, SelfCheckResult, Snapshot, State, altered, misplaced,
     value_count,
@@ -174,26 +173,6 @@ impl State {
     fn leave_slot(&mut self) -> Report {
         self.progress.slot = false;
         Report::LeaveSlot
-    }
-
-    fn slot(&mut self, seen: &Snapshot<'_>, taken: bool, per_account: usize, now: Timestamp) -> Consequence {
-        self.progress.slot = taken;
-        if taken {
-            self.progress.queued = None;
-            return Consequence::DECIDE;
-        }
-        let since = *self.progress.queued.get_or_insert(now);
-        let message = format!(
-            "Waiting for other orders to finish: the account of {} is limited to {per_account} concurrent orders, and \
-             namespaces take turns",
-            seen.issuer_in_words()
-        );
-        self.report_wait(seen, reason::QUEUED, &message, now);
-        let is_written = since + SHORT_WAIT;
-        match now < is_written {
-            true => Consequence::wait(Some(is_written), Vec::new()),
-            false => Consequence::wait(None, vec![Report::Write]),
-        }
     }
 
     fn placed(

@@ -17,7 +17,7 @@ use certwright_api::{
 };
 
 /// Shorter waits are not written.
-pub(super) const SHORT_WAIT: SignedDuration = SignedDuration::from_secs(3);
+const SHORT_WAIT: SignedDuration = SignedDuration::from_secs(3);
 /// While the reason of a wait stays the same, its message is written at most once in this time.
 const WORDS_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
@@ -55,6 +55,33 @@ impl State {
             self.progress.reported_at = Some(now);
         }
         Consequence::wait(until, vec![Report::Write])
+    }
+
+    /// Whether there was an order slot. The wait for one is written unless it is short.
+    pub(super) fn slot(
+        &mut self,
+        seen: &Snapshot<'_>,
+        taken: bool,
+        per_account: usize,
+        now: Timestamp,
+    ) -> Consequence {
+        self.progress.slot = taken;
+        if taken {
+            self.progress.queued = None;
+            return Consequence::DECIDE;
+        }
+        let since = *self.progress.queued.get_or_insert(now);
+        let message = format!(
+            "Waiting for other orders to finish: the account of {} is limited to {per_account} concurrent orders, and \
+             namespaces take turns",
+            seen.issuer_in_words()
+        );
+        self.report_wait(seen, reason::QUEUED, &message, now);
+        let is_written = since + SHORT_WAIT;
+        match now < is_written {
+            true => Consequence::wait(Some(is_written), Vec::new()),
+            false => Consequence::wait(None, vec![Report::Write]),
+        }
     }
 
     /// Whether to write the wait: not if it is short, and not each time its message changes.
