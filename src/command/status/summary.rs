@@ -127,6 +127,19 @@ mod tests {
             ],
             "failedIssuanceAttempts": 2, "lastFailureTime": "2026-01-01T00:04:00Z", "nextAttemptTime": "2026-01-01T01:07:00Z",
         });
+        let mut summary = summary_of(&status);
+        let to_do = summary["problem"]["whatToDo"].take();
+        assert!(to_do.as_str().is_some_and(|words| words.starts_with("Add a CAA record")), "{to_do}");
+        let expected = json!({
+            "kind": "Certificate", "namespace": "shop", "name": "www", "ready": false, "since": "2026-01-01T00:00:00Z",
+            "problem": { "reason": "CAA", "message": "no", "since": "2026-01-01T00:04:00Z", "whatToDo": null },
+            "next": { "action": "retries", "time": "2026-01-01T01:07:00Z" }, "events": [], "status": status,
+        });
+        assert_eq!(summary, expected);
+    }
+
+    /// Of a Certificate with this status, five minutes into the year.
+    fn summary_of(status: &Value) -> Value {
         let certificate: Certificate = serde_json::from_value(json!({
             "metadata": { "name": "www", "namespace": "shop", "generation": 1 },
             "spec": { "secretName": "s", "dnsNames": ["a.example.com"], "issuerRef": { "name": "ca" } },
@@ -136,15 +149,7 @@ mod tests {
         let outlook = outlook::of_certificate(&certificate, "2026-01-01T00:05:00Z".parse().unwrap());
         let target = Target { kind: Kind::Certificate, name: "www".to_owned() };
         let of = (&target, Some("shop"), Chapter::Certificates);
-        let mut summary = serde_json::to_value(Summary::new(of, &outlook, &[], status.clone())).unwrap();
-        let to_do = summary["problem"]["whatToDo"].take();
-        assert!(to_do.as_str().is_some_and(|words| words.starts_with("Add a CAA record")), "{to_do}");
-        let expected = json!({
-            "kind": "Certificate", "namespace": "shop", "name": "www", "ready": false, "since": "2026-01-01T00:00:00Z",
-            "problem": { "reason": "CAA", "message": "no", "since": "2026-01-01T00:04:00Z", "whatToDo": null },
-            "next": { "action": "retries", "time": "2026-01-01T01:07:00Z" }, "events": [], "status": status,
-        });
-        assert_eq!(summary, expected);
+        serde_json::to_value(Summary::new(of, &outlook, &[], status.clone())).unwrap()
     }
 
     #[test]
@@ -161,16 +166,7 @@ mod tests {
                 ],
                 "renewalTime": "2026-03-01T00:00:00Z",
             });
-            let certificate: Certificate = serde_json::from_value(json!({
-                "metadata": { "name": "www", "namespace": "shop", "generation": 1 },
-                "spec": { "secretName": "s", "dnsNames": ["a.example.com"], "issuerRef": { "name": "ca" } },
-                "status": status,
-            }))
-            .unwrap();
-            let outlook = outlook::of_certificate(&certificate, "2026-01-01T00:05:00Z".parse().unwrap());
-            let target = Target { kind: Kind::Certificate, name: "www".to_owned() };
-            let of = (&target, Some("shop"), Chapter::Certificates);
-            serde_json::to_value(Summary::new(of, &outlook, &[], status)).unwrap()
+            summary_of(&status)
         };
         let mut wrong = summary("False");
         let to_do = wrong["notServed"]["whatToDo"].take();
