@@ -31,10 +31,19 @@ pub struct EventPublisher {
     recent: RecentEvents,
 }
 
+/// How often those that the API server has forgotten are forgotten here, too: not with each event, since there may be many.
+const SWEEP: SignedDuration = SignedDuration::from_mins(1);
+
 /// Which events were published about which object, and when. This is lost with the process: after a restart, events are
 /// published again.
 #[derive(Default)]
-struct RecentEvents(Mutex<HashMap<Words, Timestamp>>);
+struct RecentEvents(Mutex<Recent>);
+
+#[derive(Default)]
+struct Recent {
+    published: HashMap<Words, Timestamp>,
+    swept: Timestamp,
+}
 
 /// Logs what a status that was written says for the first time, in the words of its conditions.
 pub fn log_news(before: &[Condition], after: &[Condition]) {
@@ -49,12 +58,16 @@ type Words = (String, String, String);
 impl RecentEvents {
     /// Whether this event is new, or so old that the API server no longer has it.
     fn is_news(&self, uid: &str, reason: &str, note: &str, now: Timestamp) -> bool {
-        let mut said = self.0.lock();
-        said.retain(|_, at| now.duration_since(*at) < KEPT);
+        let mut recent = self.0.lock();
+        let is_recent = |at: &Timestamp| now.duration_since(*at) < KEPT;
+        if now.duration_since(recent.swept) >= SWEEP {
+            recent.published.retain(|_, at| is_recent(at));
+            recent.swept = now;
+        }
         let words = (uid.to_owned(), reason.to_owned(), note.to_owned());
-        let news = !said.contains_key(&words);
+        let news = !recent.published.get(&words).is_some_and(is_recent);
         if news {
-            said.insert(words, now);
+            recent.published.insert(words, now);
         }
         news
     }
@@ -62,7 +75,7 @@ impl RecentEvents {
     /// The event was not published.
     fn take_back(&self, uid: &str, reason: &str, note: &str) {
         let words = (uid.to_owned(), reason.to_owned(), note.to_owned());
-        self.0.lock().remove(&words);
+        self.0.lock().published.remove(&words);
     }
 }
 
@@ -119,6 +132,7 @@ mod tests {
         assert!(recent.is_news("uid", "CAA", "forbidden for another reason", now));
         assert!(recent.is_news("another", "CAA", "forbidden", now));
         assert!(recent.is_news("uid", "CAA", "forbidden", now + SignedDuration::from_mins(60)));
-        assert_eq!(recent.0.lock().len(), 1, "what is old is forgotten");
+        assert!(recent.is_news("uid", "CAA", "forbidden", now + SignedDuration::from_mins(120)));
+        assert_eq!(recent.0.lock().published.len(), 1, "what is old is forgotten");
     }
 }
