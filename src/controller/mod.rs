@@ -13,6 +13,7 @@
 //!   with [`handshakes`] for tls-alpn-01;
 //! - order slots ([`order_slots`]), [`key_makers`] and reads of Secrets are shared fairly by namespaces (`fair_queue`);
 //! - [`api_server`] knows when the API server is away, and `retry` handles failed reconciles;
+//! - `apply`: how the operator applies what it writes;
 //! - `shard`: which objects this installation serves, if several share the cluster;
 //! - [`unreadable`]: objects that cannot be read, and [`report_unreadable`], which reports them;
 //! - [`acme_log`] logs what a CA and an issuer say to each other, if its annotation asks for that;
@@ -25,6 +26,7 @@ pub mod acme_log;
 pub mod annotated;
 pub mod annotated_objects;
 pub mod api_server;
+mod apply;
 pub mod authorizations;
 pub mod caa;
 pub mod cache;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use futures::{FutureExt, stream};
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::api::{ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch};
 use kube::core::object::HasStatus;
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde_json::json;
 use tracing::{Instrument, info_span, warn};
 
+use super::apply::applied_by;
 use super::cache::api;
 use super::context::Context;
 use super::error::Error;
@@ -142,7 +143,7 @@ where
         "status": status,
     });
     context.metrics.api_written(kind, ApiVerb::Patch);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = applied_by(FIELD_MANAGER).force();
     api.patch_status(name, &params, &Patch::Apply(&patch)).await.map_err(Error::WriteStatus)?;
     Ok(true)
 }

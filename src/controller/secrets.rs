@@ -9,6 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference}
 use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Resource};
 
+use super::apply::applied_by;
 use super::error::Error;
 use super::fair_queue::{FairQueue, Turn};
 use crate::runtime::metrics::{ApiVerb, Metrics};
@@ -108,7 +109,7 @@ impl Written<'_> {
         let api = Api::<Secret>::namespaced(client.clone(), self.namespace);
         metrics.api_written(KIND, ApiVerb::Patch);
         let secret = self.secret(over.and_then(|over| over.metadata.resource_version.clone()));
-        let params = PatchParams { force: over.is_some(), ..PatchParams::apply(FIELD_MANAGER) };
+        let params = PatchParams { force: over.is_some(), ..applied_by(FIELD_MANAGER) };
         api.patch(self.name, &params, &Patch::Apply(&secret)).await.map_err(|source| self.failed(source))
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, Patch, Preconditions};
 use kube::{Api, ResourceExt};
 
+use crate::controller::apply::applied_by;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
@@ -43,7 +44,7 @@ pub async fn apply(
         Decision::Apply => {}
         other => return Ok(Applied::Not(other)),
     }
-    let params = PatchParams::apply(ANNOTATIONS_FIELD_MANAGER);
+    let params = applied_by(ANNOTATIONS_FIELD_MANAGER);
     let (params, reason, verb) = match &existing {
         None => (params, reason::CERTIFICATE_CREATED, "created"),
         // Changes by others are reverted.

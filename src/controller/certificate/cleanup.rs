@@ -1,9 +1,10 @@
 //! Removes what an issuance left, however it ended.
 
-use kube::api::{Patch, PatchParams};
+use kube::api::Patch;
 use serde_json::json;
 
 use super::work::ReconcileCertificate;
+use crate::controller::apply::applied_by;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::shard::Write;
@@ -95,7 +96,7 @@ impl ReconcileCertificate {
         });
         // It has its own field manager, because an apply replaces everything that its manager owns: the other one owns the
         // status.
-        let params = PatchParams::apply("certwright-finalizer").force();
+        let params = applied_by("certwright-finalizer").force();
         let write = Write { params, ..self.write(patch, Patch::Apply) };
         let written = write.send(&self.api(context), context, |found| context.serves(found)).await;
         self.see_written(written.map_err(Error::WriteFinalizer)?, context)

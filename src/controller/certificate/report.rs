@@ -7,6 +7,7 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::work::ReconcileCertificate;
+use crate::controller::apply::applied_by;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events::log_news;
@@ -56,7 +57,7 @@ impl ReconcileCertificate {
             "metadata": { "name": self.name, "uid": self.uid },
             "status": self.state.status,
         });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let params = applied_by(FIELD_MANAGER).force();
         let write = Write { is_status: true, params, ..self.write(patch, Patch::Apply) };
         let written = write.send(&self.api(context), context, |found| context.serves(found)).await;
         let before = self.certificate.clone();

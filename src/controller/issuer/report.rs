@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::gather::ReconcileIssuer;
 use super::verified::owner;
+use crate::controller::apply::applied_by;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::events::log_news;
@@ -149,7 +150,7 @@ impl ReconcileIssuer {
         });
         // This needs a separate field manager, because a manager that applies an object must send all its fields. The other
         // manager has the status.
-        let params = PatchParams::apply("certwright-finalizer").force();
+        let params = applied_by("certwright-finalizer").force();
         let written = self.send(&api, false, params, (patch, Patch::Apply), context).await;
         self.seen.issuer.version = written.map_err(Error::WriteFinalizer)?;
         Ok(())
@@ -166,7 +167,7 @@ impl ReconcileIssuer {
             "metadata": { "name": self.issuer.id.name, "uid": self.issuer.uid },
             "status": self.state.status,
         });
-        let params = PatchParams::apply(FIELD_MANAGER).force();
+        let params = applied_by(FIELD_MANAGER).force();
         let written = self.send(&api, true, params, (patch, Patch::Apply), context).await;
         self.seen.issuer.version = written.map_err(Error::WriteStatus)?;
         Ok(())

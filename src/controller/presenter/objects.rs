@@ -1,11 +1,12 @@
 //! Applies objects, and removes them by their labels.
 
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams, Patch};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::controller::apply::applied_by;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::runtime::metrics::ApiVerb;
@@ -27,7 +28,7 @@ where
     let name = object.name_any();
     let api = Api::<K>::namespaced(context.client.clone(), namespace);
     context.metrics.api_written(kind, ApiVerb::Patch);
-    api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
+    api.patch(&name, &applied_by(FIELD_MANAGER).force(), &Patch::Apply(&object))
         .await
         .map_err(|source| Error::Present { kind, name, source })
 }

@@ -3,11 +3,12 @@
 use k8s_openapi::ByteString;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Patch, PostParams, Preconditions};
 use kube::{Api, Resource, ResourceExt};
 use serde_json::{Value, json};
 use tracing::info;
 
+use crate::controller::apply::applied_by;
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use crate::controller::secrets;
@@ -119,7 +120,7 @@ async fn write(request: &CertificateSigningRequest, status: Value, context: &Con
     });
     let api = Api::<Reading<CertificateSigningRequest>>::all(context.client.clone());
     context.metrics.api_written(KIND, ApiVerb::Patch);
-    let params = PatchParams::apply(FIELD_MANAGER).force();
+    let params = applied_by(FIELD_MANAGER).force();
     api.patch_status(&name, &params, &Patch::Apply(&patch)).await.map(drop).map_err(Error::WriteStatus)
 }
 
