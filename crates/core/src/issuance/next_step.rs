@@ -24,6 +24,7 @@ use crate::secret::TYPE_TLS;
 use crate::spec::ValidatedCertificate;
 use certwright_acme::{Identifier, NewOrder};
 use certwright_api::{CertificateStatus, Solver, certificate_reason as reason};
+use certwright_pki::KeyAlgorithm;
 
 /// How often passwords of keystores are read again.
 const PASSWORD_AGE: SignedDuration = SignedDuration::from_hours(1);
@@ -292,13 +293,16 @@ fn begin(
     if let Some(step) = check_caa::ask(situation, wanted, account, solvers) {
         return step;
     }
-    // Generating a key may take minutes. It happens before an order slot is taken, so nobody waits for that slot.
     // A rehearsal does not need one.
-    if !wanted.rehearses && situation.key_of_order(wanted).is_none() {
-        return IssuanceStep::StoreKey(wanted.key, wanted.encoding);
-    }
-    if !situation.state.progress.slot {
+    let lacks_key = !wanted.rehearses && situation.key_of_order(wanted).is_none();
+    // Generating an RSA key may take minutes. It happens before an order slot is taken, so nobody waits for that slot. Other keys
+    // are made in no time; while thousands wait for a slot, there are no Secrets for them yet.
+    let key_first = lacks_key && matches!(wanted.key, KeyAlgorithm::Rsa(_));
+    if !situation.state.progress.slot && !key_first {
         return IssuanceStep::TakeSlot(situation.urgency(now));
+    }
+    if lacks_key {
+        return IssuanceStep::StoreKey(wanted.key, wanted.encoding);
     }
     let lifetime = situation.lifetime();
     let not_after = lifetime.and_then(|lifetime| situation.at_ca(now).checked_add(lifetime).ok());

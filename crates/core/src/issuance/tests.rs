@@ -36,7 +36,7 @@ use self::world::{Turn, World, Write};
 use super::*;
 use crate::disposition::Disposition;
 use certwright_acme::{ChallengeStatus, OrderStatus, Problem};
-use certwright_api::{RotationPolicy, Solver, certificate_reason as reason};
+use certwright_api::{PrivateKeyAlgorithm, RotationPolicy, Solver, certificate_reason as reason};
 
 #[test]
 fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() {
@@ -47,8 +47,8 @@ fn an_issuance_runs_through_without_a_wait_where_nothing_has_to_be_waited_for() 
         world.step_names(),
         [
             "CheckCaa",
-            "StoreKey",
             "TakeSlot",
+            "StoreKey",
             "PlaceOrder",
             "ReadAuthorizations",
             "Present",

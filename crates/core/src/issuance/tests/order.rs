@@ -12,8 +12,8 @@ fn an_order_found_ready_needs_no_solver() {
         world.step_names(),
         [
             "CheckCaa",
-            "StoreKey",
             "TakeSlot",
+            "StoreKey",
             "PlaceOrder",
             "ReadAuthorizations",
             "Record",

@@ -15,6 +15,20 @@ fn a_key_that_is_stored_and_not_on_record_is_removed_all_the_same() {
 }
 
 #[test]
+fn a_key_that_takes_long_to_generate_is_generated_before_a_slot_is_taken() {
+    let mut world = World::new();
+    world.edit(|spec| {
+        let key = spec.private_key.as_mut().unwrap();
+        (key.algorithm, key.size) = (Some(PrivateKeyAlgorithm::Rsa), Some(2048));
+    });
+    let step =
+        run_to(&mut world, |step| matches!(step, IssuanceStep::StoreKey(..) | IssuanceStep::TakeSlot(_)));
+    assert!(matches!(step, IssuanceStep::StoreKey(..)), "{step:?}");
+    world.run_until_rest();
+    world.check_issued();
+}
+
+#[test]
 fn a_key_of_another_kind_than_that_of_the_certificate_is_not_stored_with_it() {
     use certwright_pki::{KeyAlgorithm, PrivateKey};
     let mut world = World::new();
