@@ -143,7 +143,9 @@ impl List {
     /// Whether to list a Certificate.
     fn selects(&self, certificate: &Certificate, now: Timestamp) -> bool {
         let limit = self.expiring.map(|within| now.saturating_add(within).unwrap_or(Timestamp::MAX));
-        (!self.renewing || issuing(certificate).is_some())
+        (!self.renewing
+            || issuing(certificate).is_some()
+            || outlook::of_certificate(certificate, now).is_due(now))
             && limit.is_none_or(|limit| expiry(certificate).is_some_and(|end| end <= limit))
     }
 
@@ -243,7 +245,8 @@ mod tests {
         list: List,
     }
 
-    /// Names of a, b and c in the order in which these flags list them. b has no certificate and is being issued; a expires first.
+    /// Names in the order in which these flags list them. b has no certificate and is being issued; a expires first; d is due, and n is
+    /// new.
     fn listed(arguments: &[&str]) -> String {
         let list = Given::parse_from([&["list"], arguments].concat()).list;
         let certificate = |name: &str, issuer: &str, status: serde_json::Value| -> Certificate {
@@ -259,6 +262,13 @@ mod tests {
                     "lastTransitionTime": NOW })
         };
         let found = vec![
+            certificate("n", "w", json!(null)),
+            certificate(
+                "d",
+                "w",
+                json!({ "notAfter": "2026-04-01T00:00:00Z", "renewalTime": "2025-12-31T00:00:00Z",
+                                          "conditions": [condition("Ready", "True")] }),
+            ),
             certificate(
                 "c",
                 "y",
@@ -282,14 +292,14 @@ mod tests {
 
     #[test]
     fn rows_are_filtered_and_sorted() {
-        assert_eq!(listed(&[]), "cba", "as the API server has them");
-        assert_eq!(listed(&["--renewing"]), "b");
+        assert_eq!(listed(&[]), "ndcba", "as the API server has them");
+        assert_eq!(listed(&["--renewing"]), "bnd");
         assert_eq!(listed(&["--expiring", "60d"]), "ac", "the next one first");
         assert_eq!(listed(&["--expiring", "60d", "--sort-by", "renews"]), "ca");
-        assert_eq!(listed(&["--sort-by", "name"]), "abc");
-        assert_eq!(listed(&["--sort-by", "ready"]), "bac");
-        assert_eq!(listed(&["--sort-by", "issuer"]), "acb");
-        assert_eq!(listed(&["--sort-by", "expires"]), "bac");
-        assert_eq!(listed(&["--sort-by", "renews"]), "cab");
+        assert_eq!(listed(&["--sort-by", "name"]), "abcdn");
+        assert_eq!(listed(&["--sort-by", "ready"]), "bacdn");
+        assert_eq!(listed(&["--sort-by", "issuer"]), "dnacb");
+        assert_eq!(listed(&["--sort-by", "expires"]), "bnacd");
+        assert_eq!(listed(&["--sort-by", "renews"]), "dcabn");
     }
 }

@@ -12,6 +12,9 @@ use certwright_api::{
 use certwright_core::issuance::failed_generation;
 use certwright_core::issuers::Issuers;
 
+/// What happens to a certificate at its renewal time.
+const RENEWS: &str = "renews";
+
 /// The state of an object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outlook {
@@ -28,6 +31,11 @@ pub struct Outlook {
 }
 
 impl Outlook {
+    /// Whether the operator is about to do something: the object is new, or changed, or to be renewed.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.ready.is_none() || matches!(self.next, NextAction::At(RENEWS, time) if time <= now)
+    }
+
     /// What is wrong. A certificate that is missing is worse than one that is not served.
     pub fn problem(&self) -> Option<&Trouble> {
         self.trouble.as_ref().or(self.unserved.as_ref())
@@ -103,7 +111,7 @@ pub fn of_certificate(certificate: &Certificate, now: Timestamp) -> Outlook {
             NextAction::At("retries", next_attempt.unwrap_or(now))
         }
         (Some(_), _) => NextAction::When("nothing until something changes".to_owned()),
-        (None, Some(time)) if renews => NextAction::At("renews", time),
+        (None, Some(time)) if renews => NextAction::At(RENEWS, time),
         (None, _) => NextAction::When("is not renewed: renewal.policy is Disabled".to_owned()),
     };
     let unserved = condition(&status.conditions, CONDITION_SERVED).filter(|served| served.status == "False");

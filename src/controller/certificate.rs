@@ -133,6 +133,7 @@ async fn run(work: &mut ReconcileCertificate, context: &Context) -> Result<Optio
         match work.act(step, context).instrument(span).await? {
             Next::Decide => {}
             Next::Wait(until) => {
+                work.report_metrics(context);
                 let until = work.state.or_expiry(&work.seen.snapshot(context), until, now);
                 let until = until.into_iter().chain(next_chore(&work.state.status));
                 return Ok(until.chain(work.in_use.look_at_issuer).min());

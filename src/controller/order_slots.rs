@@ -58,6 +58,11 @@ impl OrderSlots {
         has_place
     }
 
+    /// How many Certificates wait for an order slot of an account.
+    pub fn waiting(&self, account: &AccountSecret) -> usize {
+        self.state().accounts.get(account).map_or(0, FairSlots::waiting)
+    }
+
     /// Whether the Certificate with this uid has an order slot of an account.
     pub fn has(&self, account: &AccountSecret, uid: &str) -> bool {
         self.state().accounts.get(account).is_some_and(|shares| shares.has(uid))
@@ -109,8 +114,10 @@ mod tests {
             places.take(&account("other"), "f", certificate("greedy", "f"), Urgency::Unusable),
             "accounts are apart"
         );
+        assert_eq!(places.waiting(&account("shared")), 3);
         let next = places.free("a");
         assert_eq!(next, [certificate("modest", "e")]);
+        assert_eq!(places.waiting(&account("shared")), 2);
         assert!(places.take(&account("shared"), "e", certificate("modest", "e"), Urgency::Unusable));
     }
 

@@ -133,6 +133,11 @@ impl<T, R: Copy + Ord> FairSlots<T, R> {
         std::iter::from_fn(|| self.serve()).collect()
     }
 
+    /// How many wait for a slot.
+    pub fn waiting(&self) -> usize {
+        self.members.len() - self.taken
+    }
+
     /// Whether nobody holds a slot or waits for one.
     pub fn is_empty(&self) -> bool {
         self.members.is_empty()

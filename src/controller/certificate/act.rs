@@ -212,9 +212,10 @@ impl ReconcileCertificate {
     fn take_slot(&mut self, urgency: Urgency, context: &Context) -> Result<Outcome, Error> {
         let account = account_secret(self.issuer()?.0, &context.config.cluster_resource_namespace);
         let reference = ObjectRef::new(&self.name).within(&self.namespace);
-        let taken = context.order_slots.take(&account, &self.uid, reference, urgency);
+        let slots = &context.order_slots;
+        let taken = slots.take(&account, &self.uid, reference, urgency);
         self.queued = !taken;
-        Ok(Outcome::Slot { taken, per_account: context.order_slots.per_account() })
+        Ok(Outcome::Slot { taken, per_account: slots.per_account(), waiting: slots.waiting(&account) })
     }
 
     /// Gives up the order slot, at whichever account it is.

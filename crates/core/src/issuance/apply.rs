@@ -48,7 +48,8 @@ impl State {
             Outcome::AskedAccount(answer) => self.learned_of_account(seen, answer, now),
             Outcome::CheckedCaa(question, answer) => self
                 .answered(seen, answer, now, |state, answer| state.checked_caa(seen, question, &answer, now)),
-            Outcome::Slot { taken, per_account } => self.slot(seen, taken, per_account, now),
+            Outcome::Slot { taken: true, .. } => self.slot_taken(),
+            Outcome::Slot { per_account, waiting, .. } => self.queued(seen, per_account, waiting, now),
             Outcome::KeyStored(name) => {
                 self.status.next_private_key_secret_name = Some(name);
                 Consequence::DECIDE

@@ -56,6 +56,8 @@ pub enum Outcome {
         taken: bool,
         /// How many an account has.
         per_account: usize,
+        /// How many Certificates wait for one of this account's, with this one.
+        waiting: usize,
     },
     /// The private key is in the Secret with this name.
     KeyStored(String),

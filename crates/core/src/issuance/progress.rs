@@ -16,8 +16,8 @@ use certwright_pki::Chain;
 pub struct Progress {
     /// Whether this issuance has one of the account's order slots.
     pub slot: bool,
-    /// Since when it waits for one.
-    pub queued: Option<Timestamp>,
+    /// When the wait for one is written, unless it ends before.
+    pub report_queued: Option<Timestamp>,
     /// How many temporary errors of the CA occurred in a row without a recorded failure. Only calls that advance the order
     /// reset this: reads can succeed again and again.
     pub stumbles: u32,

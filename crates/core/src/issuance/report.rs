@@ -18,6 +18,9 @@ use certwright_api::{
 
 /// Shorter waits are not written.
 const SHORT_WAIT: SignedDuration = SignedDuration::from_secs(3);
+/// The wait for an order slot is written so much later for each Certificate that waits, so that thousands of such writes do not
+/// delay what they wait for.
+const QUEUE_SPREAD: SignedDuration = SignedDuration::from_millis(40);
 /// While the reason of a wait stays the same, its message is written at most once in this time.
 const WORDS_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
@@ -57,29 +60,32 @@ impl State {
         Consequence::wait(until, vec![Report::Write])
     }
 
-    /// Whether there was an order slot. The wait for one is written unless it is short.
-    pub(super) fn slot(
+    /// There was an order slot.
+    pub(super) fn slot_taken(&mut self) -> Consequence {
+        self.progress.slot = true;
+        self.progress.report_queued = None;
+        Consequence::DECIDE
+    }
+
+    /// There was no order slot. The wait for one is written unless it is short.
+    pub(super) fn queued(
         &mut self,
         seen: &Snapshot<'_>,
-        taken: bool,
         per_account: usize,
+        waiting: usize,
         now: Timestamp,
     ) -> Consequence {
-        self.progress.slot = taken;
-        if taken {
-            self.progress.queued = None;
-            return Consequence::DECIDE;
-        }
-        let since = *self.progress.queued.get_or_insert(now);
+        self.progress.slot = false;
+        let spread = QUEUE_SPREAD * i32::try_from(waiting).unwrap_or(i32::MAX);
+        let report_at = *self.progress.report_queued.get_or_insert(now + SHORT_WAIT + spread);
         let message = format!(
             "Waiting for other orders to finish: the account of {} is limited to {per_account} concurrent orders, and \
              namespaces take turns",
             seen.issuer_in_words()
         );
         self.report_wait(seen, reason::QUEUED, &message, now);
-        let is_written = since + SHORT_WAIT;
-        match now < is_written {
-            true => Consequence::wait(Some(is_written), Vec::new()),
+        match now < report_at {
+            true => Consequence::wait(Some(report_at), Vec::new()),
             false => Consequence::wait(None, vec![Report::Write]),
         }
     }

@@ -109,9 +109,17 @@ fn a_wait_for_an_order_slot_is_written_unless_it_is_short() {
     world.run_until_rest();
     world.renew_request = Some("please".to_owned());
     run_to(&mut world, |step| matches!(step, IssuanceStep::TakeSlot(_)));
-    world.place_is_free = false;
+    (world.place_is_free, world.queue) = (false, 10_000);
+    let since = world.now;
     world.step();
     assert!(!queued(&world), "another wait begins");
+    world.queue = 5_000;
+    world.now = since + SignedDuration::from_secs(402);
+    world.step();
+    assert!(!queued(&world), "the writes of those that wait do not delay the work");
+    world.now = since + SignedDuration::from_secs(403);
+    world.step();
+    assert!(queued(&world), "the time does not change while it waits");
 }
 
 #[test]

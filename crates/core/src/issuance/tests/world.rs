@@ -89,6 +89,8 @@ pub struct World {
     /// Whether the CA has deactivated the account.
     pub account_has_ended: bool,
     pub place_is_free: bool,
+    /// How many Certificates wait for a place.
+    pub queue: usize,
     pub password_missing: Option<String>,
     pub min_interval: Duration,
     pub asks_lifetime: bool,
@@ -186,6 +188,7 @@ impl World {
             asked_time: false,
             account_has_ended: false,
             place_is_free: true,
+            queue: 0,
             password_missing: None,
             min_interval: Duration::from_secs(60),
             asks_lifetime: false,

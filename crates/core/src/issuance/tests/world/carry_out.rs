@@ -56,7 +56,7 @@ impl World {
             }
             IssuanceStep::TakeSlot(_) => {
                 let taken = self.place_is_free;
-                let turn = self.take_in(Outcome::Slot { taken, per_account: 50 })?;
+                let turn = self.take_in(Outcome::Slot { taken, per_account: 50, waiting: self.queue })?;
                 // A slot becomes free, and this one is next.
                 let soon = self.now + SignedDuration::from_secs(1);
                 return Ok(if taken { turn } else { Turn::Waits(Some(soon)) });
