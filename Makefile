@@ -43,8 +43,8 @@ IMAGES := $(TARGET)/image
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# The tests' API server and its like collect garbage less often than they would, which saves a sixth of their processor time.
-test shard: export GOGC := 300
+# The API server and its like collect garbage less often than they would, which saves a sixth of their processor time.
+test shard bench bench-scale: export GOGC := 300
 
 .PHONY: test
 test: packages checks tools ## Check and test everything, on a real control plane

@@ -161,7 +161,7 @@ impl<'a> Site<'a> {
         writes.retain(|_, count| *count > 0);
         print_counts(&format!("Writes per certificate, of {n}"), &writes, n);
         print_counts(&format!("ACME requests per certificate, of {n}"), &requests, n);
-        let Issued { times, whole, slowest_tenth } = issued;
+        let Issued { times, whole, slowest_tenth, slowest_tenth_once_applied } = issued;
         let median = (times[(n - 1) / 2] + times[n / 2]) / 2;
         let each = |total: f64| rounded(total / n as f64);
         let by_kubernetes =
@@ -172,6 +172,7 @@ impl<'a> Site<'a> {
             "max_s": rounded(times[n - 1].as_secs_f64()),
             "per_second": rounded(n as f64 / whole.as_secs_f64()),
             "per_second_slowest_tenth": rounded(slowest_tenth),
+            "per_second_slowest_tenth_once_applied": rounded(slowest_tenth_once_applied),
             "writes_per_certificate": each((total(&writes) - by_kubernetes) as f64),
             "writes_by_kubernetes_per_certificate": each(by_kubernetes as f64),
             "acme_requests_per_certificate": each(total(&requests) as f64),
@@ -254,6 +255,8 @@ struct Issued {
     whole: Duration,
     /// Certificates per second in the slowest tenth of them.
     slowest_tenth: f64,
+    /// The same of those that are issued after all are applied.
+    slowest_tenth_once_applied: f64,
 }
 
 impl Issued {
@@ -262,15 +265,24 @@ impl Issued {
         times.sort();
         let mut after: Vec<f64> = ready.values().map(|ready| (*ready - start).as_secs_f64()).collect();
         after.sort_by(f64::total_cmp);
-        let tenth = after.len().div_ceil(10);
-        let mut began = 0.0;
-        let rates = after.chunks(tenth).map(|chunk| {
-            let ended = chunk[chunk.len() - 1];
-            chunk.len() as f64 / (ended - std::mem::replace(&mut began, ended))
-        });
-        let slowest_tenth = rates.fold(f64::INFINITY, f64::min);
-        Self { times, whole: start.elapsed(), slowest_tenth }
+        let applied = sent.values().max().map_or(0.0, |last| (*last - start).as_secs_f64());
+        let before = after.partition_point(|ready| *ready <= applied);
+        Self {
+            times,
+            whole: start.elapsed(),
+            slowest_tenth: slowest_tenth(0.0, &after),
+            slowest_tenth_once_applied: slowest_tenth(applied, &after[before..]),
+        }
     }
+}
+
+/// How many per second, in the slowest tenth of these, which began at `began` and ended at these times, in order.
+fn slowest_tenth(mut began: f64, ended: &[f64]) -> f64 {
+    let rates = ended.chunks(ended.len().div_ceil(10).max(1)).map(|tenth| {
+        let last = tenth[tenth.len() - 1];
+        tenth.len() as f64 / (last - std::mem::replace(&mut began, last))
+    });
+    rates.fold(f64::INFINITY, f64::min)
 }
 
 /// The Secret with the key of PowerDNS's API.

@@ -128,6 +128,11 @@ impl Report {
                 "/issue/many/per_second_slowest_tenth",
                 50.0,
             ),
+            at_least(
+                format!("{issue} at once: the same, of those after the last was applied"),
+                "/issue/many/per_second_slowest_tenth_once_applied",
+                50.0,
+            ),
             at_most(
                 format!("{issue} at once: CPU per certificate, as a multiple of that of few"),
                 "/issue/cpu_ratio",
