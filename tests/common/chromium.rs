@@ -156,18 +156,30 @@ impl Tab<'_> {
 
     /// Clicks on the first element that this selects, as a mouse would.
     pub async fn click(&self, selector: &str) -> Result<()> {
+        let place = self.press_mouse(selector).await?;
+        self.release_mouse(&place).await
+    }
+
+    /// Presses the mouse on the first element that this selects; returns where that is.
+    pub async fn press_mouse(&self, selector: &str) -> Result<Value> {
         let of = json!(selector);
         let place = format!(
             "(() => {{ const found = document.querySelector({of}); found.scrollIntoView({{ block: 'center' }}); \
              const {{ x, y, width, height }} = found.getBoundingClientRect(); return [x + width / 2, y + height / 2] }})()"
         );
         let place = self.value(&place).await?;
-        for kind in ["mousePressed", "mouseReleased"] {
-            let event =
-                json!({ "type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
-            self.call("Input.dispatchMouseEvent", event).await?;
-        }
-        Ok(())
+        self.mouse("mousePressed", &place).await?;
+        Ok(place)
+    }
+
+    /// Releases it there.
+    pub async fn release_mouse(&self, place: &Value) -> Result<()> {
+        self.mouse("mouseReleased", place).await
+    }
+
+    async fn mouse(&self, what: &str, place: &Value) -> Result<()> {
+        let event = json!({ "type": what, "x": place[0], "y": place[1], "button": "left", "clickCount": 1 });
+        self.call("Input.dispatchMouseEvent", event).await.map(drop)
     }
 
     /// Presses a key, such as `Enter` or `a`.

@@ -122,14 +122,44 @@ async fn a_failure_is_shown_at_once_in_the_words_of_the_ca_and_is_mended_from_th
         tab.until(&rows(&["trap", "web"])).await?;
         let trap = "[...document.querySelectorAll('#certificates tbody button')].find((one) => one.textContent === 'trap')";
         tab.value(&format!("{trap}.click()")).await?;
-        // The mouse may be pressed on a button and released on its successor, if something changes in between.
-        tab.value("document.querySelector('dialog .facts button.link').click()").await?;
+        tab.click("dialog .facts button.link").await?;
         tab.shows(&format!("Issuer {}/{elsewhere}", ns.name)).await?;
         tab.until("document.querySelector('dialog pre').textContent === 'there is no such object'").await?;
         tab.click("dialog .action").await?;
         tab.shows("Failed: there is no such object").await?;
         assert_eq!(requested().await?["annotations"], before["annotations"], "web is left alone");
         Ok(())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_click_counts_whatever_changes_between_press_and_release() -> Result<()> {
+    TestNamespace::with("ui", async |ns| {
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        let served = Served::start(ns, &[]).await?;
+        // Only the page in front is drawn, so each has a browser.
+        let (chromium, another) = (Chromium::start().await?, Chromium::start().await?);
+        let tab = chromium.open(&served.url, DESKTOP, false).await?;
+        let other = another.open(&served.url, DESKTOP, false).await?;
+        for tab in [&tab, &other] {
+            tab.until(&rows(&["web"])).await?;
+        }
+        tab.value("document.querySelector('#certificates tbody button').click()").await?;
+        tab.until("document.querySelector('dialog dd').textContent === 'a.example.com'").await?;
+
+        // What is under the mouse would be replaced, since the names change.
+        let place = tab.press_mouse("dialog .facts button.link").await?;
+        ns.apply(&certificate("web", &["b.example.com"], "")).await?;
+        other
+            .until("document.querySelector('#certificates tbody').textContent.includes('b.example.com')")
+            .await?;
+        tab.value("new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve)))")
+            .await?;
+        tab.release_mouse(&place).await?;
+        tab.until("document.querySelector('dialog h2').textContent.startsWith('Issuer')").await?;
+        // And the change is shown.
+        tab.until("document.querySelector('#certificates tbody').textContent.includes('b.example.com')").await
     })
     .await
 }

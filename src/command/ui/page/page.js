@@ -6,6 +6,7 @@ import { digits, fill, make, named, number } from "./show.js";
 import { Timeline, begin, week } from "./timeline.js";
 
 const SECOND = 1000;
+const LONG_PRESS = 2 * SECOND;
 const element = (id) => document.getElementById(id);
 const NOTHING = { text: "", namespace: "", of: "", state: "", reason: "", week: null };
 const LIMITS = { problems: 30, issuers: 20, certificates: 100 };
@@ -25,6 +26,8 @@ let rows = new Map();
 let filters = { ...NOTHING };
 let opened = null;
 let scheduled = false;
+let isPressed = false;
+let release = null;
 let isLost = false;
 
 // What the sections need.
@@ -105,7 +108,20 @@ function show() {
 function schedule() {
   if (scheduled) return;
   scheduled = true;
-  requestAnimationFrame(show);
+  requestAnimationFrame(showScheduled);
+}
+
+// A press and a release are a click only if both are on the same element, so nothing is replaced in between.
+function showScheduled() {
+  if (scheduled && !isPressed) show();
+}
+
+// Browsers do not tell of every release, such as that on a list of options.
+function press(is) {
+  isPressed = is;
+  clearTimeout(release);
+  release = is ? setTimeout(press, LONG_PRESS, false) : null;
+  requestAnimationFrame(showScheduled);
 }
 
 function summary(certificates) {
@@ -225,6 +241,9 @@ function group(byCa) {
   element("by-issuer").setAttribute("aria-pressed", String(!byCa));
   schedule();
 }
+
+addEventListener("pointerdown", () => press(true));
+for (const end of ["pointerup", "pointercancel", "blur"]) addEventListener(end, () => press(false));
 
 addEventListener("keydown", (event) => {
   const types = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
