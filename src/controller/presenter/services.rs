@@ -20,6 +20,9 @@ use certwright_core::issuance::has_service;
 use certwright_core::reading::Reading;
 use certwright_solver::http01::{Backend, endpoint_slices, service};
 
+/// So many Certificates that have left are remembered before it is looked which of them may be forgotten.
+const MANY_LEFT: usize = 256;
+
 /// A Service in a list.
 type Found = Reading<PartialObjectMeta<Service>>;
 
@@ -60,6 +63,10 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
     let mut shared = shared.lock().await;
     shared.presenting.remove(uid);
     shared.left.insert(uid.to_owned());
+    // Only the last one has to look at all others.
+    if !shared.presenting.is_empty() && shared.left.len() < MANY_LEFT {
+        return Ok(());
+    }
     let presents = |certificate: &Certificate| {
         let challenges = certificate.status.iter().flat_map(|status| &status.challenges);
         challenges.into_iter().any(has_service)
