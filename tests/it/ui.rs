@@ -22,6 +22,8 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 const DESKTOP: (u32, u32) = (1280, 900);
+/// Nothing in the dialog moves any more.
+const STATUS_IS_READ: &str = "document.querySelector('dialog pre').textContent.length > 100";
 
 /// The program, which serves the page until this is dropped.
 struct Served {
@@ -122,6 +124,7 @@ async fn a_failure_is_shown_at_once_in_the_words_of_the_ca_and_is_mended_from_th
         tab.until(&rows(&["trap", "web"])).await?;
         let trap = "[...document.querySelectorAll('#certificates tbody button')].find((one) => one.textContent === 'trap')";
         tab.value(&format!("{trap}.click()")).await?;
+        tab.until(STATUS_IS_READ).await?;
         tab.click("dialog .facts button.link").await?;
         tab.shows(&format!("Issuer {}/{elsewhere}", ns.name)).await?;
         tab.until("document.querySelector('dialog pre').textContent === 'there is no such object'").await?;
@@ -147,6 +150,7 @@ async fn a_click_counts_whatever_changes_between_press_and_release() -> Result<(
         }
         tab.value("document.querySelector('#certificates tbody button').click()").await?;
         tab.until("document.querySelector('dialog dd').textContent === 'a.example.com'").await?;
+        tab.until(STATUS_IS_READ).await?;
 
         // What is under the mouse would be replaced, since the names change.
         let place = tab.press_mouse("dialog .facts button.link").await?;

@@ -6,7 +6,7 @@ import { digits, fill, make, named, number } from "./show.js";
 import { Timeline, begin, week } from "./timeline.js";
 
 const SECOND = 1000;
-const LONG_PRESS = 2 * SECOND;
+const LONG_PRESS = 10 * SECOND;
 const element = (id) => document.getElementById(id);
 const NOTHING = { text: "", namespace: "", of: "", state: "", reason: "", week: null };
 const LIMITS = { problems: 30, issuers: 20, certificates: 100 };
