@@ -18,8 +18,8 @@ use certwright_api::{
 
 /// Shorter waits are not written.
 const SHORT_WAIT: SignedDuration = SignedDuration::from_secs(3);
-/// The wait for an order slot is written so much later for each Certificate that waits, so that thousands of such writes do not
-/// delay what they wait for.
+/// The wait of a new Certificate for an order slot is written so much later for each one that waits, so that thousands of such
+/// writes do not delay what they wait for.
 const QUEUE_SPREAD: SignedDuration = SignedDuration::from_millis(40);
 /// While the reason of a wait stays the same, its message is written at most once in this time.
 const WORDS_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
@@ -76,7 +76,13 @@ impl State {
         now: Timestamp,
     ) -> Consequence {
         self.progress.slot = false;
-        let spread = QUEUE_SPREAD * i32::try_from(waiting).unwrap_or(i32::MAX);
+        // Those that nobody has seen yet are known to wait.
+        let is_new = seen.recorded.is_none_or(|status| status.observed_generation.is_none());
+        let spread = if is_new {
+            QUEUE_SPREAD * i32::try_from(waiting).unwrap_or(i32::MAX)
+        } else {
+            SignedDuration::ZERO
+        };
         let report_at = *self.progress.report_queued.get_or_insert(now + SHORT_WAIT + spread);
         let message = format!(
             "Waiting for other orders to finish: the account of {} is limited to {per_account} concurrent orders, and \

@@ -113,13 +113,26 @@ fn a_wait_for_an_order_slot_is_written_unless_it_is_short() {
     let since = world.now;
     world.step();
     assert!(!queued(&world), "another wait begins");
+    world.now = since + SignedDuration::from_secs(3);
+    world.step();
+    assert!(queued(&world), "however many wait");
+}
+
+#[test]
+fn the_waits_of_many_new_certificates_are_written_one_after_the_other() {
+    let mut world = World::new();
+    run_to(&mut world, |step| matches!(step, IssuanceStep::TakeSlot(_)));
+    (world.place_is_free, world.queue) = (false, 10_000);
+    let since = world.now;
+    world.step();
     world.queue = 5_000;
     world.now = since + SignedDuration::from_secs(402);
     world.step();
-    assert!(!queued(&world), "the writes of those that wait do not delay the work");
+    assert_eq!(world.recorded.conditions, [], "the writes of those that wait do not delay the work");
     world.now = since + SignedDuration::from_secs(403);
     world.step();
-    assert!(queued(&world), "the time does not change while it waits");
+    let issuing = condition(&world.recorded.conditions, CONDITION_ISSUING).unwrap();
+    assert_eq!(issuing.reason, reason::QUEUED, "the time does not change while it waits");
 }
 
 #[test]
