@@ -2,11 +2,13 @@
 //! namespace share.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use kube::ResourceExt;
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Mutex as AsyncMutex;
+use tokio::time::Instant;
 
 use crate::controller::handshakes::{Handshake, Handshakes};
 use crate::controller::issuer_record::IssuerId;
@@ -24,6 +26,8 @@ pub struct Http01State {
     tokens: RwLock<Tokens>,
     /// The names that are answered in TLS handshakes.
     pub handshakes: Handshakes,
+    /// The addresses of the operator's replicas, and when they were read.
+    pub(super) replicas: AsyncMutex<Option<(Instant, BTreeSet<IpAddr>)>>,
 }
 
 /// What this process has created in a namespace.
@@ -35,6 +39,8 @@ pub(super) struct Namespace {
     pub(super) left: HashSet<String>,
     /// Services that exist.
     pub(super) services: BTreeSet<Backend>,
+    /// Where they lead.
+    pub(super) addresses: BTreeSet<IpAddr>,
 }
 
 #[derive(Default)]

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -18,15 +19,19 @@ use crate::runtime::metrics::ApiVerb;
 use certwright_api::Certificate;
 use certwright_core::issuance::has_service;
 use certwright_core::reading::Reading;
+use certwright_runtime::clock;
 use certwright_solver::http01::{Backend, endpoint_slices, service};
 
 /// So many Certificates that have left are remembered before it is looked which of them may be forgotten.
 const MANY_LEFT: usize = 256;
 
+/// How long the addresses of the replicas are not read again.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// A Service in a list.
 type Found = Reading<PartialObjectMeta<Service>>;
 
-/// Creates missing Services, and records that the Certificate needs them. Returns false if the Certificate is deleted.
+/// Creates missing Services, leads those that exist to the replicas that there are now, and records that the Certificate needs them. Returns false if the Certificate is deleted.
 ///
 /// # Errors
 /// [`Error::Present`] or [`Error::ReadReplicas`]
@@ -46,11 +51,16 @@ pub async fn enter(
     }
     shared.left.remove(&uid);
     shared.presenting.insert(uid.clone());
-    let missing: Vec<Backend> = wanted.difference(&shared.services).copied().collect();
+    let addresses = replicas(context).await?;
+    let mut missing: BTreeSet<Backend> = wanted.difference(&shared.services).copied().collect();
+    if shared.addresses != addresses {
+        missing.extend(&shared.services);
+    }
     for backend in missing {
-        make_service(context, &namespace, backend).await?;
+        make_service(context, &namespace, backend, &addresses).await?;
         shared.services.insert(backend);
     }
+    shared.addresses = addresses;
     Ok(exists())
 }
 
@@ -121,23 +131,41 @@ pub async fn sweep(context: &Context) -> Result<(), Error> {
     outcome
 }
 
-async fn make_service(context: &Context, namespace: &str, backend: Backend) -> Result<(), Error> {
+async fn make_service(
+    context: &Context,
+    namespace: &str,
+    backend: Backend,
+    addresses: &BTreeSet<IpAddr>,
+) -> Result<(), Error> {
     let port = match backend {
         Backend::Http01(_) => context.config.responder_ports.http01,
         Backend::TlsAlpn01(_) => context.config.responder_ports.tls_alpn01,
     };
-    let addresses = replicas(context).await?;
     let shard = &context.http01.shard;
     let made = apply(context, namespace, "Service", service(namespace, backend, port, shard)).await?;
     let uid = made.uid();
-    for slice in endpoint_slices(namespace, backend, uid.as_deref(), port, &addresses, shard) {
+    for slice in endpoint_slices(namespace, backend, uid.as_deref(), port, addresses, shard) {
         apply(context, namespace, "EndpointSlice", slice).await?;
     }
     Ok(())
 }
 
-/// The addresses of all replicas: the endpoints of their Service, and our own.
+/// The addresses of all replicas, which are read again when they are not [`FRESH`].
 async fn replicas(context: &Context) -> Result<BTreeSet<IpAddr>, Error> {
+    let mut known = context.http01.replicas.lock().await;
+    let now = clock::instant();
+    if let Some((at, addresses)) = &*known
+        && now.saturating_duration_since(*at) < FRESH
+    {
+        return Ok(addresses.clone());
+    }
+    let addresses = read_replicas(context).await?;
+    *known = Some((now, addresses.clone()));
+    Ok(addresses)
+}
+
+/// The addresses of all replicas: the endpoints of their Service, and our own.
+async fn read_replicas(context: &Context) -> Result<BTreeSet<IpAddr>, Error> {
     let mut addresses: BTreeSet<IpAddr> = context.config.advertise.iter().copied().collect();
     if let Some(name) = &context.config.responder_service {
         let api = Api::<EndpointSlice>::namespaced(context.client.clone(), &context.config.namespace);
