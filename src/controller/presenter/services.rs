@@ -31,7 +31,8 @@ const FRESH: Duration = Duration::from_secs(1);
 /// A Service in a list.
 type Found = Reading<PartialObjectMeta<Service>>;
 
-/// Creates missing Services, leads those that exist to the replicas that there are now, and records that the Certificate needs them. Returns false if the Certificate is deleted.
+/// Creates missing Services, leads those that exist to the replicas that there are now, and records that the Certificate needs
+/// them. Returns false if the Certificate is deleted.
 ///
 /// # Errors
 /// [`Error::Present`] or [`Error::ReadReplicas`]

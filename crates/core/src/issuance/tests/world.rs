@@ -225,18 +225,6 @@ impl World {
         self.generation += 1;
     }
 
-    pub fn issuer_is_ready(&mut self, name: &str, account: &str) {
-        let ingress = Http01Ingress { class: Some(name.to_owned()), ..Http01Ingress::default() };
-        let http01 = Http01Solver { ingress: Some(ingress), ..Http01Solver::default() };
-        self.issuer_solves(name, account, Solver { http01: Some(http01), ..Solver::default() });
-    }
-
-    pub fn issuer_solves(&mut self, name: &str, account: &str, solver: Solver) {
-        let (account, solvers) = (account.to_owned(), vec![solver]);
-        let view = IssuerView::Ready { account, solvers, profile: None, authorized: Vec::new() };
-        self.issuers.insert(name.to_owned(), view);
-    }
-
     /// Somebody creates the Secret, or hands it over.
     pub fn secret_belongs_to(&mut self, owner: Option<&str>) {
         self.secret.get_or_insert_default().certificate_name = owner.map(str::to_owned);

@@ -5,6 +5,18 @@ use crate::issuance::Candidate;
 use crate::issuers::{self, Issuers};
 
 impl World {
+    pub fn issuer_is_ready(&mut self, name: &str, account: &str) {
+        let ingress = Http01Ingress { class: Some(name.to_owned()), ..Http01Ingress::default() };
+        let http01 = Http01Solver { ingress: Some(ingress), ..Http01Solver::default() };
+        self.issuer_solves(name, account, Solver { http01: Some(http01), ..Solver::default() });
+    }
+
+    pub fn issuer_solves(&mut self, name: &str, account: &str, solver: Solver) {
+        let (account, solvers) = (account.to_owned(), vec![solver]);
+        let view = IssuerView::Ready { account, solvers, profile: None, authorized: Vec::new() };
+        self.issuers.insert(name.to_owned(), view);
+    }
+
     /// The issuers, as the state says.
     pub fn issuers_of_spec(&self) -> Issuers<'_> {
         Issuers::of(&self.spec, Some(&self.state.status), self.generation)
