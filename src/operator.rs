@@ -132,14 +132,7 @@ pub async fn operate(settings: Run) -> Result<(), OperatorError> {
         tasks.end().await;
         return Ok(());
     };
-    let (cache, watches) = Cache::new(
-        &watching,
-        &api_server,
-        &config.watch_namespaces,
-        &config.shard,
-        config.cluster_issuers,
-        &metrics,
-    );
+    let (cache, watches) = Cache::new(&watching, &api_server, &config, &metrics);
     let context = Context::new(
         client.clone(),
         api_server.clone(),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::core::PartialObjectMeta;
 use kube::runtime::watcher;
 use kube::{Api, Client, Resource, ResourceExt};
@@ -22,6 +23,7 @@ use self::watch::follow;
 pub use self::watch_store::Change;
 use self::watch_store::WatchStore;
 use super::api_server::ApiServer;
+use super::config::Config;
 use super::issuer_record::{IssuerId, IssuerRecord};
 use super::unreadable::Unreadable;
 use crate::runtime::metrics::Metrics;
@@ -31,11 +33,15 @@ use certwright_core::shard::ShardSelector;
 use certwright_runtime::api_server::metadata_only;
 use certwright_runtime::supervisor::Supervisor;
 
+/// The label with the Service that an EndpointSlice belongs to.
+const LABEL_SERVICE_NAME: &str = "kubernetes.io/service-name";
+
 /// What is watched.
 pub struct Cache {
     client: Client,
     scopes: Vec<Scope>,
     cluster_wide: Option<ClusterWide>,
+    replicas: Option<Arc<Objects<EndpointSlice>>>,
     unreadable: Arc<Unreadable>,
 }
 
@@ -69,6 +75,8 @@ pub trait WatchHandler: Send + Sync + 'static {
     fn secret(&self, change: Change<PartialObjectMeta<Secret>>);
     /// A namespace has changed.
     fn namespace(&self, change: Change<PartialObjectMeta<Namespace>>);
+    /// The endpoints of the operator's replicas have changed.
+    fn replicas(&self, change: Change<EndpointSlice>);
 }
 
 /// Watches, such as those that fill a [`Cache`], with their names; they start when their observer is known.
@@ -84,23 +92,22 @@ pub struct Watches<O: ?Sized> {
 type Start<O> = Box<dyn FnOnce(Arc<O>) -> BoxFuture<'static, ()> + Send>;
 
 impl Cache {
-    /// A cache of `namespaces` (empty for all), and the watches that fill it. It has the Certificates of `shard`, and all issuers.
+    /// A cache of what the operator serves, and the watches that fill it. It has the Certificates of its shard, and all issuers.
     pub fn new(
         client: &Client,
         api_server: &ApiServer,
-        namespaces: &[String],
-        shard: &ShardSelector,
-        cluster_issuers: bool,
+        config: &Config,
         metrics: &Metrics,
     ) -> (Self, Watches<dyn WatchHandler>) {
         let unreadable = Arc::new(Unreadable::new(metrics.clone()));
         let mut watches = Watches::new(api_server, unreadable.clone());
-        let scopes = match namespaces {
+        let scopes = match config.watch_namespaces.as_slice() {
             [] => vec![None],
             some => some.iter().cloned().map(Some).collect(),
         };
-        let scopes = scopes.into_iter().map(|namespace| watches.scope(client, namespace, shard)).collect();
-        let cluster_wide = cluster_issuers.then(|| ClusterWide {
+        let scopes =
+            scopes.into_iter().map(|namespace| watches.scope(client, namespace, &config.shard)).collect();
+        let cluster_wide = config.cluster_issuers.then(|| ClusterWide {
             cluster_issuers: watches.add(
                 Api::all(client.clone()),
                 watcher::Config::default(),
@@ -112,7 +119,11 @@ impl Cache {
                 |to, change| to.namespace(change),
             ),
         });
-        (Self { client: client.clone(), scopes, cluster_wide, unreadable }, watches)
+        let replicas = config.responder_service.as_ref().map(|service| {
+            let of_service = watcher::Config::default().labels(&format!("{LABEL_SERVICE_NAME}={service}"));
+            watches.add(api(client, Some(&config.namespace)), of_service, |to, change| to.replicas(change))
+        });
+        (Self { client: client.clone(), scopes, cluster_wide, replicas, unreadable }, watches)
     }
 
     /// The client for watches, which allows long silence.
@@ -170,6 +181,9 @@ impl Cache {
             wide.cluster_issuers.ready().await;
             wide.namespaces.ready().await;
         }
+        if let Some(replicas) = &self.replicas {
+            replicas.ready().await;
+        }
     }
 
     /// A Certificate.
@@ -212,6 +226,11 @@ impl Cache {
     /// Whether there is such a Certificate.
     pub fn has_certificates(&self, index: &Index<'_>) -> bool {
         self.scopes.iter().any(|scope| scope.certificates.has_indexed(index))
+    }
+
+    /// The endpoints of the operator's replicas, if it has a Service.
+    pub fn replicas(&self) -> Vec<Arc<EndpointSlice>> {
+        self.replicas.as_ref().map(|replicas| replicas.all()).unwrap_or_default()
     }
 
     /// An issuer.

@@ -109,14 +109,6 @@ pub enum Error {
     /// The finalizer could not be set or removed.
     #[error("the finalizer cannot be written")]
     WriteFinalizer(#[source] kube::Error),
-    /// The addresses of the replicas could not be read.
-    #[error("the EndpointSlices of Service {service} cannot be read")]
-    ReadReplicas {
-        /// Name of the Service.
-        service: String,
-        /// What the API server said.
-        source: kube::Error,
-    },
     /// A private key could not be generated.
     #[error("generating a private key failed: {0}")]
     Key(#[from] KeyError),

@@ -1,14 +1,13 @@
 //! The state of http-01 and tls-alpn-01: the challenges that this process answers, and the objects that the Certificates of a
 //! namespace share.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use kube::ResourceExt;
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::Mutex as AsyncMutex;
-use tokio::time::Instant;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 
 use crate::controller::handshakes::{Handshake, Handshakes};
 use crate::controller::issuer_record::IssuerId;
@@ -26,8 +25,8 @@ pub struct Http01State {
     tokens: RwLock<Tokens>,
     /// The names that are answered in TLS handshakes.
     pub handshakes: Handshakes,
-    /// The addresses of the operator's replicas, and when they were read.
-    pub(super) replicas: AsyncMutex<Option<(Instant, BTreeSet<IpAddr>)>>,
+    /// Notified when the operator's replicas have changed.
+    pub(super) replicas_changed: Notify,
 }
 
 /// What this process has created in a namespace.
@@ -37,9 +36,14 @@ pub(super) struct Namespace {
     pub(super) presenting: HashSet<String>,
     /// Uids of those that had; the cache may be behind.
     pub(super) left: HashSet<String>,
-    /// Services that exist.
-    pub(super) services: BTreeSet<Backend>,
-    /// Where they lead.
+    /// The Services that exist.
+    pub(super) services: BTreeMap<Backend, SharedService>,
+}
+
+/// A Service that exists.
+pub(super) struct SharedService {
+    pub(super) uid: Option<String>,
+    /// Where this process has led it.
     pub(super) addresses: BTreeSet<IpAddr>,
 }
 
@@ -102,6 +106,11 @@ impl Http01State {
         if !unchanged {
             self.tokens.write().replace(uid, tokens, Some(issuer));
         }
+    }
+
+    /// The namespaces in which this process has presented something.
+    pub(super) fn namespaces(&self) -> Vec<String> {
+        self.namespaces.lock().keys().cloned().collect()
     }
 
     pub(super) fn namespace(&self, namespace: &str) -> Arc<AsyncMutex<Namespace>> {

@@ -13,6 +13,7 @@
 //!   with [`handshakes`] for tls-alpn-01;
 //! - order slots ([`order_slots`]), [`key_makers`] and reads of Secrets are shared fairly by namespaces (`fair_queue`);
 //! - [`api_server`] knows when the API server is away, and `retry` handles failed reconciles;
+//! - `config`: the settings; [`context`]: what all reconciles share;
 //! - `apply`: how the operator applies what it writes;
 //! - `shard`: which objects this installation serves, if several share the cluster;
 //! - [`unreadable`]: objects that cannot be read, and [`report_unreadable`], which reports them;
@@ -33,6 +34,7 @@ pub mod cache;
 pub mod certificate;
 pub mod check_revocation_lists;
 pub mod check_served;
+mod config;
 pub mod context;
 pub mod error;
 pub mod events;
@@ -64,7 +66,8 @@ pub mod unreadable;
 pub mod watch_handlers;
 mod work_queue;
 
-pub use context::{AmbientCredentials, AnnotationsConfig, Config, Context, ResponderPorts};
+pub use config::{AmbientCredentials, AnnotationsConfig, Config, ResponderPorts};
+pub use context::Context;
 pub use retry::wake_whoever_failed;
 pub use served_checks::ServedConfig;
 

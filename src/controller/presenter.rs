@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 
 pub use persistent::persistent;
 pub use records::{add, challenge_label, located, remove, resolver, see};
-pub use services::sweep;
+pub use services::{follow_replicas, take_over};
 
 use kube::ResourceExt;
 use kube::api::ListParams;

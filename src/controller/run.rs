@@ -68,7 +68,8 @@ pub async fn lead(
         outcome = controllers.until_done(&stop) => outcome,
         // These send no requests to CAs: they need not finish.
         Err(ended) = others.until_done(&stop) => Err(ended),
-        never = sweep(&context) => match never {},
+        never = take_over(&context) => match never {},
+        never = follow_replicas(&context) => match never {},
         never = check_revocation_lists(context.clone()), if checks_lists => match never {},
         never = check_served(context.clone()) => match never {},
         _ = farewell => {
@@ -88,17 +89,32 @@ pub async fn lead(
     outcome
 }
 
-/// Removes leftovers of former leaders.
-async fn sweep(context: &Arc<Context>) -> Infallible {
+/// Takes over what former leaders presented.
+async fn take_over(context: &Arc<Context>) -> Infallible {
     let work = || {
         let context = context.clone();
-        async move { presenter::sweep(&context).await }.boxed()
+        async move { presenter::take_over(&context).await }.boxed()
     };
-    let swept = until_done(context, "sweep", "removing leftovers of former leaders", work);
-    if let Err(panic) = caught(swept).await {
-        error!(%panic, "leftovers of former leaders could not be removed");
+    let what = "taking over what former leaders presented";
+    if let Err(panic) = caught(until_done(context, "take over", what, work)).await {
+        error!(%panic, "what former leaders presented could not be taken over");
     }
     future::pending().await
+}
+
+/// Leads challenges to the replicas that there are, whenever these change: one that ends is left out before it stops answering.
+async fn follow_replicas(context: &Arc<Context>) -> Infallible {
+    loop {
+        context.http01.replicas_changed.notified().await;
+        let work = || {
+            let context = context.clone();
+            async move { presenter::follow_replicas(&context).await }.boxed()
+        };
+        let what = "leading challenges to the replicas";
+        if let Err(panic) = caught(until_done(context, "replicas", what, work)).await {
+            error!(%panic, "challenges could not be led to the replicas");
+        }
+    }
 }
 
 fn start(context: &Arc<Context>, controllers: &mut Supervisor) {

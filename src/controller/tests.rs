@@ -9,12 +9,12 @@ use kube::client::Body;
 
 use super::api_server::ApiServer;
 use super::cache::{Cache, WatchHandler, Watches};
-use super::context::{Context, ResponderPorts};
+use super::config::ResponderPorts;
+use super::context::Context;
 use crate::cli::{Cli, Command};
 use crate::operator;
 use crate::runtime::metrics::Metrics;
 use certwright_core::ledger::LedgerKeys;
-use certwright_core::shard::ShardSelector;
 use certwright_runtime::liveness::Liveness;
 
 /// A context of an API server that never answers.
@@ -27,14 +27,7 @@ pub fn context() -> (Arc<Context>, Watches<dyn WatchHandler>) {
         panic!("not run")
     };
     let config = operator::config(&settings, ResponderPorts { http01: 0, tls_alpn01: 0 });
-    let (cache, watches) = Cache::new(
-        &client,
-        &ApiServer::default(),
-        &[],
-        &ShardSelector::default(),
-        false,
-        &Metrics::default(),
-    );
+    let (cache, watches) = Cache::new(&client, &ApiServer::default(), &config, &Metrics::default());
     let keys = LedgerKeys::new(&[0; 32], []);
     let context = Context::new(
         client,

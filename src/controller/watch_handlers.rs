@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
@@ -272,6 +273,10 @@ impl WatchHandler for WatchHandlers {
             Change::Gone(namespace) => self.forget(namespace.metadata.uid.as_deref().unwrap_or_default()),
             Change::Unreadable(_) => {}
         }
+    }
+
+    fn replicas(&self, _: Change<EndpointSlice>) {
+        self.context.http01.replicas_changed.notify_one();
     }
 }
 

@@ -10,6 +10,7 @@ pub use json::Bounds;
 use std::fmt;
 
 use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use kube::core::PartialObjectMeta;
@@ -352,6 +353,8 @@ impl Readable for Secret {
     // A value of more than 64 KiB, here in base64, is not a certificate, a key or a password. It is not decoded.
     const BOUNDS: Bounds = Bounds { metadata_only: false, spec: 0, only: None, text: 88 << 10 };
 }
+
+impl Readable for EndpointSlice {}
 
 impl<K: Resource<DynamicType = ()>> Readable for PartialObjectMeta<K> {
     const BOUNDS: Bounds = Bounds { metadata_only: true, spec: 0, only: None, text: usize::MAX };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt;
 use kube::core::PartialObjectMeta;
 
@@ -125,6 +126,10 @@ impl Held for ClusterIssuer {
 
 fn of_account_secret(issuer: &str, spec: &AcmeIssuer) -> Index<'static> {
     Index::AccountSecret(account_secret_name(issuer, spec))
+}
+
+impl Held for EndpointSlice {
+    type Form = Arc<Self>;
 }
 
 impl Held for CertificateSigningRequest {

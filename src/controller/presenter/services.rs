@@ -2,31 +2,25 @@
 //! presents something creates them, the last one removes them. Each shard has its own.
 
 use std::collections::{BTreeSet, HashSet};
-use std::net::IpAddr;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
-use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, ListParams};
 use kube::core::PartialObjectMeta;
 use kube::{Api, ResourceExt};
 
 use super::objects::apply;
-use crate::controller::cache::Index;
+use crate::controller::cache::{Index, api};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
+use crate::controller::http01_state::{Namespace, SharedService};
 use crate::runtime::metrics::ApiVerb;
 use certwright_api::Certificate;
 use certwright_core::issuance::has_service;
 use certwright_core::reading::Reading;
-use certwright_runtime::clock;
-use certwright_solver::http01::{Backend, endpoint_slices, service};
+use certwright_solver::http01::{Backend, endpoint_slices, responders, service};
 
 /// So many Certificates that have left are remembered before it is looked which of them may be forgotten.
 const MANY_LEFT: usize = 256;
-
-/// How long the addresses of the replicas are not read again.
-const FRESH: Duration = Duration::from_secs(1);
 
 /// A Service in a list.
 type Found = Reading<PartialObjectMeta<Service>>;
@@ -35,7 +29,7 @@ type Found = Reading<PartialObjectMeta<Service>>;
 /// them. Returns false if the Certificate is deleted.
 ///
 /// # Errors
-/// [`Error::Present`] or [`Error::ReadReplicas`]
+/// [`Error::Present`]
 pub async fn enter(
     context: &Context,
     certificate: &Certificate,
@@ -52,16 +46,7 @@ pub async fn enter(
     }
     shared.left.remove(&uid);
     shared.presenting.insert(uid.clone());
-    let addresses = replicas(context).await?;
-    let mut missing: BTreeSet<Backend> = wanted.difference(&shared.services).copied().collect();
-    if shared.addresses != addresses {
-        missing.extend(&shared.services);
-    }
-    for backend in missing {
-        make_service(context, &namespace, backend, &addresses).await?;
-        shared.services.insert(backend);
-    }
-    shared.addresses = addresses;
+    provide(context, &namespace, &mut shared, wanted).await?;
     Ok(exists())
 }
 
@@ -78,6 +63,18 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
     if !shared.presenting.is_empty() && shared.left.len() < MANY_LEFT {
         return Ok(());
     }
+    if is_used(context, namespace, &mut shared) {
+        return Ok(());
+    }
+    let present = match shared.services.is_empty() {
+        true => existing(context, namespace).await?,
+        false => shared.services.keys().copied().collect(),
+    };
+    remove(context, namespace, &mut shared, &present).await
+}
+
+/// Whether a Certificate of a namespace has answers presented.
+fn is_used(context: &Context, namespace: &str, shared: &mut Namespace) -> bool {
     let presents = |certificate: &Certificate| {
         let challenges = certificate.status.iter().flat_map(|status| &status.challenges);
         challenges.into_iter().any(has_service)
@@ -88,103 +85,120 @@ pub async fn leave(context: &Context, namespace: &str, uid: &str) -> Result<(), 
     // A Certificate that another leader started is not in `presenting`, but its status shows it.
     let others = !shared.presenting.is_empty() || !recorded.is_subset(&shared.left);
     shared.left.retain(|left| recorded.contains(left));
-    if others {
-        return Ok(());
-    }
-    let present = if shared.services.is_empty() {
-        let ours = ListParams::default().labels(&context.http01.shard.selector());
-        let api = Api::<Found>::namespaced(context.client.clone(), namespace);
-        let list = api.list(&ours).await;
-        let list = list.map_err(|source| Error::Withdraw { kind: "Service", source })?;
-        list.items.iter().map(ResourceExt::name_any).collect()
-    } else {
-        let name = |backend: &Backend| context.http01.shard.service_name(*backend);
-        shared.services.iter().map(name).collect::<Vec<_>>()
-    };
-    // The EndpointSlices go with the Service, which owns them.
-    for name in present {
-        delete_service(context, namespace, &name).await?;
+    others
+}
+
+/// Removes the shared objects of a namespace. The EndpointSlices go with the Services, which own them.
+async fn remove(
+    context: &Context,
+    namespace: &str,
+    shared: &mut Namespace,
+    services: &[Backend],
+) -> Result<(), Error> {
+    for backend in services {
+        delete_service(context, namespace, &context.http01.shard.service_name(*backend)).await?;
     }
     shared.services.clear();
     Ok(())
 }
 
-/// Removes leftovers of former leaders in namespaces where no Certificate has answers presented.
+/// Takes over what former leaders left: Services where no Certificate has answers presented are removed, and the others lead to the
+/// replicas that there are now.
 ///
 /// # Errors
-/// [`Error::Withdraw`]
-pub async fn sweep(context: &Context) -> Result<(), Error> {
-    let ours = ListParams::default().labels(&context.http01.shard.selector());
+/// [`Error::Withdraw`] or [`Error::Present`]
+pub async fn take_over(context: &Context) -> Result<(), Error> {
     let mut namespaces = BTreeSet::new();
     for scope in context.cache.scopes() {
-        let api: Api<Found> = match &scope.namespace {
-            Some(namespace) => Api::namespaced(context.client.clone(), namespace),
-            None => Api::all(context.client.clone()),
-        };
-        let list = api.list(&ours).await.map_err(|source| Error::Withdraw { kind: "Service", source })?;
-        namespaces.extend(list.items.iter().filter_map(ResourceExt::namespace));
+        let list = list_services(context, scope.namespace.as_deref()).await?;
+        namespaces.extend(list.iter().filter_map(ResourceExt::namespace));
     }
     // A failure in one namespace does not affect others.
     let mut outcome = Ok(());
     for namespace in namespaces {
-        outcome = outcome.and(leave(context, &namespace, "").await);
+        outcome = outcome.and(take_over_in(context, &namespace).await);
     }
     outcome
 }
 
-async fn make_service(
+async fn take_over_in(context: &Context, namespace: &str) -> Result<(), Error> {
+    let shared = context.http01.namespace(namespace);
+    let mut shared = shared.lock().await;
+    // Only now: those that were listed before may have been removed since.
+    let existing = existing(context, namespace).await?;
+    if is_used(context, namespace, &mut shared) {
+        provide(context, namespace, &mut shared, &existing).await
+    } else {
+        remove(context, namespace, &mut shared, &existing).await
+    }
+}
+
+/// The Services of a namespace, whoever created them.
+async fn existing(context: &Context, namespace: &str) -> Result<Vec<Backend>, Error> {
+    let services = list_services(context, Some(namespace)).await?;
+    let backend = |service: &Found| context.http01.shard.backend(&service.name_any());
+    Ok(services.iter().filter_map(backend).collect())
+}
+
+async fn list_services(context: &Context, namespace: Option<&str>) -> Result<Vec<Found>, Error> {
+    let ours = ListParams::default().labels(&context.http01.shard.selector());
+    let list = api::<Found>(&context.client, namespace).list(&ours).await;
+    Ok(list.map_err(|source| Error::Withdraw { kind: "Service", source })?.items)
+}
+
+/// Leads all Services to the replicas that there are now.
+///
+/// # Errors
+/// [`Error::Present`]
+pub async fn follow_replicas(context: &Context) -> Result<(), Error> {
+    let mut outcome = Ok(());
+    for namespace in context.http01.namespaces() {
+        let shared = context.http01.namespace(&namespace);
+        let mut shared = shared.lock().await;
+        outcome = outcome.and(lead(context, &namespace, &mut shared).await);
+    }
+    outcome
+}
+
+/// Creates missing Services, and leads all of the namespace to the replicas that there are now.
+async fn provide(
     context: &Context,
     namespace: &str,
-    backend: Backend,
-    addresses: &BTreeSet<IpAddr>,
+    shared: &mut Namespace,
+    wanted: impl IntoIterator<Item = &Backend>,
 ) -> Result<(), Error> {
-    let port = match backend {
-        Backend::Http01(_) => context.config.responder_ports.http01,
-        Backend::TlsAlpn01(_) => context.config.responder_ports.tls_alpn01,
-    };
-    let shard = &context.http01.shard;
-    let made = apply(context, namespace, "Service", service(namespace, backend, port, shard)).await?;
-    let uid = made.uid();
-    for slice in endpoint_slices(namespace, backend, uid.as_deref(), port, addresses, shard) {
-        apply(context, namespace, "EndpointSlice", slice).await?;
+    for backend in wanted {
+        if !shared.services.contains_key(backend) {
+            let made = service(namespace, *backend, port(context, *backend), &context.http01.shard);
+            let uid = apply(context, namespace, "Service", made).await?.uid();
+            shared.services.insert(*backend, SharedService { uid, addresses: BTreeSet::new() });
+        }
+    }
+    lead(context, namespace, shared).await
+}
+
+/// Leads the Services of a namespace to the replicas that there are now.
+async fn lead(context: &Context, namespace: &str, shared: &mut Namespace) -> Result<(), Error> {
+    let replicas = context.cache.replicas();
+    let addresses = responders(&context.config.advertise, replicas.iter().map(|slice| &**slice));
+    for (backend, service) in &mut shared.services {
+        if service.addresses == addresses {
+            continue;
+        }
+        let (uid, port) = (service.uid.as_deref(), port(context, *backend));
+        for slice in endpoint_slices(namespace, *backend, uid, port, &addresses, &context.http01.shard) {
+            apply(context, namespace, "EndpointSlice", slice).await?;
+        }
+        service.addresses.clone_from(&addresses);
     }
     Ok(())
 }
 
-/// The addresses of all replicas, which are read again when they are not [`FRESH`].
-async fn replicas(context: &Context) -> Result<BTreeSet<IpAddr>, Error> {
-    let mut known = context.http01.replicas.lock().await;
-    let now = clock::instant();
-    if let Some((at, addresses)) = &*known
-        && now.saturating_duration_since(*at) < FRESH
-    {
-        return Ok(addresses.clone());
+fn port(context: &Context, backend: Backend) -> u16 {
+    match backend {
+        Backend::Http01(_) => context.config.responder_ports.http01,
+        Backend::TlsAlpn01(_) => context.config.responder_ports.tls_alpn01,
     }
-    let addresses = read_replicas(context).await?;
-    *known = Some((now, addresses.clone()));
-    Ok(addresses)
-}
-
-/// The addresses of all replicas: the endpoints of their Service, and our own.
-async fn read_replicas(context: &Context) -> Result<BTreeSet<IpAddr>, Error> {
-    let mut addresses: BTreeSet<IpAddr> = context.config.advertise.iter().copied().collect();
-    if let Some(name) = &context.config.responder_service {
-        let api = Api::<EndpointSlice>::namespaced(context.client.clone(), &context.config.namespace);
-        let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={name}"));
-        let slices = api
-            .list(&of_service)
-            .await
-            .map_err(|source| Error::ReadReplicas { service: name.clone(), source })?;
-        let ready = slices
-            .items
-            .into_iter()
-            .flat_map(|slice| slice.endpoints)
-            .filter(|endpoint| endpoint.conditions.as_ref().and_then(|known| known.ready) != Some(false));
-        addresses.extend(
-            ready.flat_map(|endpoint| endpoint.addresses).filter_map(|text| text.parse::<IpAddr>().ok()),
-        );
-    }
-    Ok(addresses)
 }
 
 async fn delete_service(context: &Context, namespace: &str, name: &str) -> Result<(), Error> {

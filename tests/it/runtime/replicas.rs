@@ -2,6 +2,8 @@
 
 use super::*;
 
+use serde_json::json;
+
 #[tokio::test]
 async fn a_leader_killed_in_mid_order_is_followed_by_one_that_finishes_the_same_order() -> Result<()> {
     TestNamespace::with("runtime", async |ns| {
@@ -88,22 +90,7 @@ async fn a_replica_answers_what_a_dead_leader_presented() -> Result<()> {
     TestNamespace::with("runtime", async |ns| {
         let pebble = Pebble::builder().start(&ns.cluster).await?;
         let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
-        ns.apply(&format!(
-            r#"
-apiVersion: v1
-kind: Service
-metadata: {{ name: certwright }}
-spec: {{ ports: [{{ name: http01, port: 8089 }}] }}
----
-apiVersion: discovery.k8s.io/v1
-kind: EndpointSlice
-metadata: {{ name: certwright-replicas, labels: {{ kubernetes.io/service-name: certwright }} }}
-addressType: IPv4
-ports: [{{ name: http01, port: 8089 }}]
-endpoints: [{{ addresses: ["{ADDRESS}"] }}, {{ addresses: ["{SECOND_ADDRESS}"] }}]
-"#
-        ))
-        .await?;
+        ns.apply(&replicas_service(&[ready_endpoint(ADDRESS), ready_endpoint(SECOND_ADDRESS)])).await?;
         let (first, _second) =
             replicas(ns, "3s", |builder| builder.argument("--responder-service", "certwright")).await?;
         ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
@@ -130,6 +117,77 @@ endpoints: [{{ addresses: ["{ADDRESS}"] }}, {{ addresses: ["{SECOND_ADDRESS}"] }
         common::wait_nothing_left(ns).await
     })
     .await
+}
+
+#[tokio::test]
+async fn challenges_are_led_to_the_replicas_that_there_are_now() -> Result<()> {
+    TestNamespace::with("runtime", async |ns| {
+        let pebble = Pebble::builder().start(&ns.cluster).await?;
+        let proxy = Proxy::start(&ns.cluster, &pebble.address).await?;
+        let both = replicas_service(&[ready_endpoint(ADDRESS), ready_endpoint(SECOND_ADDRESS)]);
+        ns.apply(&both).await?;
+        let (first, _second) =
+            replicas(ns, "3s", |builder| builder.argument("--responder-service", "certwright")).await?;
+        ns.apply(&issuer(&format!("{}/dir", proxy.url), &pebble.ca_pem, "")).await?;
+        ns.wait_condition("issuer/ca", "Ready", "True", SOON).await?;
+        let mut hanging = hang(&proxy, "/chalZ/");
+        ns.apply(&certificate("web", &["a.example.com"], "")).await?;
+        hanging.reached().await?;
+        wait_led_to(ns, &[ADDRESS, SECOND_ADDRESS]).await?;
+
+        let terminating = |address| json!({ "addresses": [address], "conditions": { "ready": false, "terminating": true } });
+        ns.apply(&replicas_service(&[terminating(ADDRESS), ready_endpoint(SECOND_ADDRESS)])).await?;
+        wait_led_to(ns, &[SECOND_ADDRESS]).await.context("the leader is being terminated")?;
+        ns.apply(&replicas_service(&[ready_endpoint(ADDRESS), terminating(SECOND_ADDRESS)])).await?;
+        wait_led_to(ns, &[ADDRESS]).await.context("the other replica is being terminated")?;
+
+        ns.apply(&both).await?;
+        wait_led_to(ns, &[ADDRESS, SECOND_ADDRESS]).await.context("both answer")?;
+
+        // Nobody leads at this moment.
+        first.kill9()?;
+        ns.apply(&replicas_service(&[ready_endpoint(SECOND_ADDRESS)])).await?;
+        wait_led_to(ns, &[SECOND_ADDRESS]).await.context("the former leader is gone")?;
+        hanging.go_on(&proxy);
+        revision(ns, "web", 1).await?;
+        common::wait_nothing_left(ns).await
+    })
+    .await
+}
+
+/// The Service of the replicas, with these endpoints.
+fn replicas_service(endpoints: &[Value]) -> String {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service",
+        "metadata": {"name": "certwright"},
+        "spec": {"ports": [{"name": "http01", "port": 8089}]},
+    });
+    let slice = json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+        "metadata": {"name": "certwright-replicas", "labels": {"kubernetes.io/service-name": "certwright"}},
+        "addressType": "IPv4",
+        "ports": [{"name": "http01", "port": 8089}],
+        "endpoints": endpoints,
+    });
+    format!("{service}\n---\n{slice}")
+}
+
+fn ready_endpoint(address: &str) -> Value {
+    json!({ "addresses": [address], "conditions": { "ready": true } })
+}
+
+/// Waits until the Service of a namespace leads to these addresses.
+async fn wait_led_to(ns: &TestNamespace, addresses: &[&str]) -> Result<()> {
+    let leads = |slice: &Value| {
+        let endpoints = slice["endpoints"].as_array();
+        let led: Vec<&str> = endpoints
+            .into_iter()
+            .flatten()
+            .filter_map(|endpoint| endpoint["addresses"][0].as_str())
+            .collect();
+        led == addresses
+    };
+    ns.wait("endpointslice/certwright-http01-ipv4", SOON, leads).await.map(drop)
 }
 
 /// Two replicas, the first of which leads.

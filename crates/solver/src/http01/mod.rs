@@ -9,6 +9,7 @@ pub mod fuzzing;
 mod in_place;
 mod objects;
 mod ownership;
+mod replicas;
 mod responder;
 mod route;
 mod self_check;
@@ -18,6 +19,7 @@ pub use objects::{
     PathType, Presentation, PresentedChallenge, endpoint_slices, ingress, ingress_name, service,
 };
 pub use ownership::{Backend, CERTIFICATE_UID_LABEL, HTTP01_LABEL, Http01Shard};
+pub use replicas::responders;
 pub use responder::{KeyAuthorizations, answer};
 pub use route::{
     Acceptance, BackendReference, HttpRoute, HttpRouteSpec, Route, RouteTemplate, acceptance, routes,

@@ -79,6 +79,13 @@ impl Http01Shard {
         self.0.as_ref().map_or_else(|| name.clone(), |id| format!("{name}-{id}"))
     }
 
+    /// What the shard's Service with this name is for.
+    pub fn backend(&self, service: &str) -> Option<Backend> {
+        let types = [ServiceType::ClusterIp, ServiceType::NodePort];
+        let all = types.into_iter().flat_map(|of| [Backend::Http01(of), Backend::TlsAlpn01(of)]);
+        all.into_iter().find(|backend| self.service_name(*backend) == service)
+    }
+
     /// The label selector of the shard's objects.
     pub fn selector(&self) -> String {
         match &self.0 {
