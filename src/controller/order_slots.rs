@@ -63,6 +63,13 @@ impl OrderSlots {
         self.state().accounts.get(account).map_or(0, FairSlots::waiting)
     }
 
+    /// Whether the Certificate with this uid has an order slot of any account.
+    pub fn has_any(&self, uid: &str) -> bool {
+        let state = self.state();
+        let shares = state.at.get(uid).and_then(|account| state.accounts.get(account));
+        shares.is_some_and(|shares| shares.has(uid))
+    }
+
     /// Whether the Certificate with this uid has an order slot of an account.
     pub fn has(&self, account: &AccountSecret, uid: &str) -> bool {
         self.state().accounts.get(account).is_some_and(|shares| shares.has(uid))
@@ -115,6 +122,8 @@ mod tests {
             "accounts are apart"
         );
         assert_eq!(places.waiting(&account("shared")), 3);
+        assert!(places.has_any("a") && places.has_any("f"));
+        assert!(!places.has_any("e") && !places.has_any("unknown"), "it waits, or is not known");
         let next = places.free("a");
         assert_eq!(next, [certificate("modest", "e")]);
         assert_eq!(places.waiting(&account("shared")), 2);

@@ -27,6 +27,10 @@ const GATHERING: usize = 64;
 /// How many of them are reserved for namespaces in which none gathers.
 const RESERVE: usize = 16;
 
+/// In a namespace, Certificates that have an order slot gather before others.
+const ORDERS: u32 = 0;
+const OTHERS: u32 = 1;
+
 /// A reconcile holds this while it reads what it depends on, and then drops it.
 pub type Gathering = Turn;
 
@@ -53,7 +57,9 @@ where
         let there = objects.names().into_iter().map(|name| name.reference());
         let one = async |started: Started<ObjectRef<K>>| {
             let namespace = started.object.namespace.as_deref().unwrap_or_default();
-            let turn = turns.turn(namespace, 0).await;
+            // An order slot must not wait for thousands of first looks at others.
+            let orders = objects.is(namespace, &started.object.name, |uid| context.order_slots.has_any(uid));
+            let turn = turns.turn(namespace, if orders { ORDERS } else { OTHERS }).await;
             started.begins();
             // It may have been deleted since its reconcile was requested.
             let again = match turn.zip(objects.get(namespace, &started.object.name)) {

@@ -32,7 +32,7 @@ async fn routes_come_after_the_service_and_its_endpoints_and_go_before_them() ->
             // A slice is garbage-collected.
             let deletions = usize::from(target != Target::Slice);
             assert_eq!(
-                (asked(Method::PATCH), asked(Method::DELETE)),
+                (asked(made(target).0), asked(Method::DELETE)),
                 (1, deletions),
                 "{target:?}: {moments:#?}"
             );
@@ -62,10 +62,8 @@ async fn the_routes_of_a_deleted_certificate_go_before_the_service_too() -> Resu
 }
 
 fn shared_objects_come_first(moments: &[Moment], routes: &[Target]) -> Result<()> {
-    before(moments, &(Method::PATCH, Target::Service), &(Method::PATCH, Target::Slice))?;
-    routes
-        .iter()
-        .try_for_each(|route| before(moments, &(Method::PATCH, Target::Slice), &(Method::PATCH, *route)))
+    before(moments, &made(Target::Service), &made(Target::Slice))?;
+    routes.iter().try_for_each(|route| before(moments, &made(Target::Slice), &made(*route)))
 }
 
 fn shared_objects_go_last(moments: &[Moment]) -> Result<()> {
@@ -114,6 +112,12 @@ enum Target {
     Route,
     /// The Ingress of somebody else.
     Shop,
+}
+
+/// The write that makes a target what it has to be.
+fn made(target: Target) -> Write {
+    let method = if target == Target::Ingress { Method::POST } else { Method::PATCH };
+    (method, target)
 }
 
 fn write(request: &RequestInfo) -> Option<Write> {

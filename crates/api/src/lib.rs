@@ -189,7 +189,7 @@ pub const SECRET_KEY_DER: &str = "key.der";
 pub const SECRET_KEY_COMBINED_PEM: &str = "tls-combined.pem";
 
 /// `status.observedGeneration` of an object that the operator has not seen. No object has this generation.
-const UNOBSERVED: i64 = -1;
+pub const UNOBSERVED: i64 = -1;
 
 /// The CustomResourceDefinitions in `crds/`.
 pub fn crds() -> [CustomResourceDefinition; 3] {

@@ -86,6 +86,12 @@ impl<K: Held> Objects<K> {
         self.state.read().entries.contains_key(&ObjectName::new(namespace, name))
     }
 
+    /// Whether the uid of the object with this name matches `which`.
+    pub fn is(&self, namespace: &str, name: &str, which: impl Fn(&str) -> bool) -> bool {
+        let state = self.state.read();
+        state.entries.get(&ObjectName::new(namespace, name)).is_some_and(|entry| which(&entry.uid))
+    }
+
     /// Whether the object with this name and uid exists, and whether it is being deleted.
     pub fn is_being_deleted(&self, namespace: &str, name: &str, uid: &str) -> Option<bool> {
         let state = self.state.read();

@@ -6,14 +6,14 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::ResourceExt;
 use kube::api::ListParams;
 
-use super::objects::{apply, delete_collection};
+use super::objects::{create, delete_collection};
 use crate::controller::context::Context;
 use crate::controller::error::Error;
 use certwright_api::Certificate;
 use certwright_core::issuance::{Challenged, Way};
 use certwright_solver::http01::{Presentation, PresentedChallenge, ingress, ingress_name};
 
-/// Applies the Ingresses of a Certificate: one for each solver, with all names.
+/// Creates the Ingresses of a Certificate: one for each solver, with all names.
 ///
 /// # Errors
 /// [`Error::Present`]
@@ -24,8 +24,8 @@ pub async fn present(
 ) -> Result<(), Error> {
     let namespace = certificate.namespace().unwrap_or_default();
     let presentations = presentations(context, certificate, challenged);
-    let applied = presentations.iter().map(|one| apply(context, &namespace, "Ingress", ingress(one)));
-    futures::future::try_join_all(applied).await.map(drop)
+    let created = presentations.iter().map(|one| create(context, &namespace, "Ingress", ingress(one)));
+    futures::future::try_join_all(created).await.map(drop)
 }
 
 /// Removes those that `which` selects.

@@ -76,8 +76,8 @@ impl State {
         now: Timestamp,
     ) -> Consequence {
         self.progress.slot = false;
-        // Those that nobody has seen yet are known to wait.
-        let is_new = seen.recorded.is_none_or(|status| status.observed_generation.is_none());
+        // Those that have no conditions yet are known to wait.
+        let is_new = seen.recorded.is_none_or(|status| status.conditions.is_empty());
         let spread = if is_new {
             QUEUE_SPREAD * i32::try_from(waiting).unwrap_or(i32::MAX)
         } else {

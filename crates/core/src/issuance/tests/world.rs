@@ -37,9 +37,14 @@ use crate::spec::{InvalidSpec, ValidatedCertificate};
 use certwright_acme::{AccountStatus, AcmeError, AcmeResponse, Operation, Order};
 use certwright_api::{
     CertificatePrivateKey, CertificateSpec, CertificateStatus, Http01Ingress, Http01Solver, IssuerRef,
-    PrivateKeyAlgorithm, Solver,
+    PrivateKeyAlgorithm, Solver, UNOBSERVED,
 };
 use certwright_pki::{Chain, PrivateKey};
+
+/// The status of a Certificate that the operator has not seen.
+fn unobserved() -> CertificateStatus {
+    CertificateStatus { observed_generation: Some(UNOBSERVED), ..CertificateStatus::default() }
+}
 
 pub const NAME: &str = "cert";
 const UID: &str = "8d0e7a52";
@@ -180,7 +185,7 @@ impl World {
             provider_fails: false,
             issuers: BTreeMap::new(),
             issuer_again: None,
-            recorded: CertificateStatus::default(),
+            recorded: unobserved(),
             writes: VecDeque::new(),
             self_check_passes: true,
             value_count: None,
@@ -203,7 +208,7 @@ impl World {
             served: None,
             state: State::default(),
             reports: Vec::new(),
-            known: CertificateStatus::default(),
+            known: unobserved(),
             crash_after: None,
             steps: Vec::new(),
         };
